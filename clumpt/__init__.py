@@ -1,0 +1,1 @@
+"""Clumpt: installs and maintains software on clusters, from peer to peer."""

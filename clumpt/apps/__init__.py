@@ -1,0 +1,1 @@
+"""The front doors: the only place where parts meet."""

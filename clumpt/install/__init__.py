@@ -1,0 +1,1 @@
+"""Running the package managers of the node, safely."""

@@ -1,0 +1,1 @@
+"""The state database: the only rooms that know LDAP."""

@@ -1,0 +1,1 @@
+"""The notification and the update protocol, and the links that carry them."""

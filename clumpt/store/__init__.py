@@ -1,0 +1,1 @@
+"""What a peer keeps on its disk: the journal and the repository."""

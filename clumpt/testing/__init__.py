@@ -1,0 +1,1 @@
+"""Fakes, contracts and a simulated world, for our tests and yours."""

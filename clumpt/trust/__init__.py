@@ -1,0 +1,1 @@
+"""Signed documents and the keys that vouch for them."""

@@ -1,0 +1,1 @@
+"""The tests; the real thing is under tests/live."""
