@@ -320,6 +320,9 @@ class ILink(Interface):
     def offer(digest: Digest, index: int) -> None:
         """Tell that we have room to send this piece at once, if it is asked for."""
 
+    def decline(digest: Digest, index: int) -> None:
+        """Answer an offer that is of no use now."""
+
     def output(seq: Seq) -> Deferred[bytes]:
         """What the install of C{seq} printed on that peer."""
 
@@ -335,11 +338,21 @@ class IPeerEvents(Interface):
     L{clumpt.errors.Busy}, which are answers; anything else closes the link.
     """
 
-    def hello() -> tuple[str, Seq, Digest]:
-        """Our deployment, head, and digest of the newest entry, to greet with."""
+    def hello() -> tuple[str, Seq, Digest, bytes]:
+        """Our deployment, head, digest of the newest entry and own member statement, to greet with."""
+
+    def admit(peer: PeerName, fingerprint: Digest, member: bytes) -> None:
+        """
+        May the peer of this certificate, who greeted with this member statement, link to us?
+
+        Raises L{clumpt.errors.BadDocument} or L{clumpt.errors.Untrusted} if not; the link is closed.
+        """
 
     def linked(link: ILink, head: Seq, top: Digest) -> None:
-        """A peer greeted us: both protocols are open."""
+        """A peer greeted us and was admitted: both protocols are open."""
+
+    def acked(link: ILink, head: Seq) -> None:
+        """The peer now knows every update up to C{head}."""
 
     def unlinked(link: ILink) -> None:
         """The link is gone; none of its methods does anything any more."""
@@ -368,6 +381,9 @@ class IPeerEvents(Interface):
     def offered(link: ILink, digest: Digest, index: int) -> None:
         """The peer would send this piece now (index unchecked)."""
 
+    def declined(link: ILink, digest: Digest, index: int) -> None:
+        """The peer does not want what we offered (index unchecked)."""
+
     def output_wanted(link: ILink, seq: Seq) -> bytes:
         """What the install of C{seq} printed here."""
 
@@ -380,9 +396,6 @@ class INetwork(Interface):
 
     def keep(peers: Mapping[PeerName, Sequence[Address]]) -> None:
         """The peers to stay linked to: dial the new ones now, let go of those no longer named."""
-
-    def admit(members: Mapping[PeerName, Digest]) -> None:
-        """The peers that may link, with their keys' fingerprints; links of others are closed."""
 
     def links() -> Mapping[PeerName, ILink]:
         """The open links, by peer."""

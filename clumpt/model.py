@@ -58,7 +58,6 @@ class Interrupted(StrEnum):
     """What to do when power or helper died inside a run, so that nobody knows how it ended."""
 
     RERUN = "rerun"
-    PROBE = "probe"
     HOLD = "hold"
 
 
