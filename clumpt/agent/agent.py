@@ -1,0 +1,379 @@
+"""
+The local agent (R28): a loop that asks "what is missing here?".
+
+Notifications, timers, the start and the directory only wake it (R48, R51).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from random import Random
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from clumpt.agent.chain import Chain
+from clumpt.agent.fetch import Fetcher
+from clumpt.agent.gossip import Gossip
+from clumpt.agent.job import Agenda
+from clumpt.agent.queue import INTERRUPTED, Queue
+from clumpt.agent.rate import Bucket
+from clumpt.agent.report import Reporter, summarise
+from clumpt.agent.roster import Roster
+from clumpt.agent.serve import Server
+from clumpt.agent.spread import Spread
+from clumpt.agent.sync import Sync
+from clumpt.aio import deferred
+from clumpt.errors import DirectoryRefused, DirectoryUnavailable, NotHere, Untrusted
+from clumpt.idset import IdSet
+from clumpt.interfaces import (
+    IDirectory,
+    IInstaller,
+    IJournal,
+    IKeyring,
+    ILink,
+    INetwork,
+    IPeerEvents,
+    IRepository,
+)
+from clumpt.model import Entry, Member, Package, PeerName, PeerStatus, Seq, State
+from clumpt.pieces import Digest
+
+#: Updates in one page of the table.
+PAGE = 64
+#: Seconds between attempts to start without ever having read the directory.
+START_PAUSE = 5.0
+
+
+@frozen
+class Manners:
+    """
+    How a peer behaves; from its configuration.
+
+    @ivar serve_installed: give a package away only after it was installed here (R54, H4).
+    @ivar jitter: share by which periodic synchronisation is spread, 0 <= jitter < 1.
+    @ivar report_delay: seconds over which changes are gathered into one report.
+    @ivar fanout: peers dialled at once when neighbours fail.
+    @ivar upload: bytes per second given in total, 0 for no limit; likewise C{download}.
+    """
+
+    serve_installed: bool = False
+    jitter: float = 0.2
+    report_delay: float = 1.0
+    fanout: int = 10
+    upload: float = 0.0
+    download: float = 0.0
+
+
+@implementer(IPeerEvents)
+@define(eq=False)
+class Agent:
+    """
+    One peer, in one piece: give it the rooms below, start it, stop it.
+
+    @ivar wall: seconds since the epoch, to show.
+    """
+
+    name: PeerName
+    manners: Manners
+    _reactor: IReactorTime
+    _random: Random
+    _wall: Callable[[], float]
+    _directory: IDirectory
+    _network: INetwork
+    _journal: IJournal
+    _repository: IRepository
+    _installer: IInstaller
+    _keyring: IKeyring
+    chain: Chain = field(init=False)
+    agenda: Agenda = field(init=False)
+    roster: Roster = field(init=False)
+    queue: Queue = field(init=False)
+    reporter: Reporter = field(init=False)
+    sync: Sync = field(init=False)
+    server: Server = field(init=False)
+    fetcher: Fetcher = field(init=False)
+    spread: Spread = field(init=False)
+    _memberships: dict[PeerName, Member] = field(factory=dict, init=False)
+    _hindrances: dict[Digest, str] = field(factory=dict, init=False)
+    _stopped: bool = field(default=False, init=False)
+    _log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        reactor, manners = self._reactor, self.manners
+        self.chain = Chain(self._journal, self._keyring)
+        self.agenda = Agenda(self.name)
+        self.roster = Roster(self.name, self._directory, self._journal, self._keyring)
+        self.queue = Queue(
+            reactor,
+            self._wall,
+            self.agenda,
+            self._journal,
+            self._repository,
+            self._installer,
+            self._keyring,
+            self._changed,
+        )
+        self.reporter = Reporter(
+            reactor, self._random, self._directory, self._journal, manners.report_delay, self.status
+        )
+        self.sync = Sync(
+            reactor,
+            self._random,
+            self._directory,
+            self._network,
+            self.roster,
+            self.chain,
+            manners.jitter,
+            manners.fanout,
+            self._took,
+            self._refreshed,
+        )
+        self.server = Server(reactor, self._repository, Bucket(manners.upload), self._served)
+        self.fetcher = Fetcher(
+            reactor,
+            self._random,
+            self._repository,
+            Bucket(manners.download),
+            lambda: dict(self._network.links()),
+            self._piece_arrived,
+            self._completed,
+            self._hindered,
+        )
+        self.spread = Spread(
+            reactor, self.agenda, Gossip(), self.server, self.fetcher, self._entry, self.sync.widen
+        )
+
+    # Starting and stopping.
+
+    @deferred
+    async def start(self) -> None:
+        """
+        Restore, read the directory, listen, and begin (R29, R44-R47).
+
+        Fires when the first report was sent or failed.  Fails with L{clumpt.errors.IdentityError} if
+        this node is not what the directory says, with L{clumpt.errors.DirectoryRefused}, and as
+        L{INetwork.start} does.  Without a directory a peer that never read it waits for it here.
+        """
+        self.chain.restore()
+        self.agenda.states.update(self._journal.states())
+        await self._read_directory()
+        self._regroup()
+        await self._network.start(self)
+        self._network.keep(self.roster.neighbours())
+        self.sync.start()
+        self.queue.wake()
+        self.spread.fetch()
+        await self.reporter.send()
+
+    async def _read_directory(self) -> None:
+        while not self._stopped:
+            try:
+                await self.roster.refresh()
+                return
+            except (DirectoryUnavailable, DirectoryRefused) as trouble:
+                if self.roster.restore():
+                    self._log.warn("starting from what is known here: {trouble}", trouble=trouble)
+                    self.sync.directory_trouble = str(trouble)
+                    return
+                if isinstance(trouble, DirectoryRefused):
+                    raise
+                self._log.warn("waiting for the directory: {trouble}", trouble=trouble)
+            await self._pause()
+
+    def _pause(self) -> Deferred[None]:
+        waiting: Deferred[None] = Deferred()
+        self._reactor.callLater(START_PAUSE, waiting.callback, None)
+        return waiting
+
+    @deferred
+    async def stop(self) -> None:
+        """End cleanly, whatever is under way; fires when all links are closed."""
+        self._stopped = True
+        self.sync.stop()
+        self.spread.stop()
+        self.queue.stop()
+        self.reporter.stop()
+        await self._network.stop()
+
+    def reload(self) -> None:
+        """Read the directory anew, soon (SIGHUP, R67)."""
+        self.sync.refresh_soon()
+
+    # What changes here.
+
+    def _regroup(self) -> None:
+        table = [self.chain.table[seq] for seq in range(1, self.chain.head + 1)]
+        for entry in table:
+            for package in entry.update.packages:
+                self.server.know(package)
+        self.agenda.regroup(self.roster.groups, table)
+        for seq in self.agenda.open:
+            outcome = self._journal.outcome(seq)
+            if outcome is not None and outcome.state is State.HELD and outcome.reason.startswith(INTERRUPTED):
+                self.agenda.stuck.add(seq)
+
+    def _refreshed(self) -> None:
+        """The roster was read anew."""
+        if self.roster.groups != self.agenda.groups:
+            self._log.info("the groups of this peer are now {groups}", groups=sorted(self.roster.groups))
+            self._regroup()
+        self._network.keep(self.roster.neighbours())
+        self.spread.fetch()
+        self.queue.wake()
+        self.reporter.wake()
+
+    def _took(self, envelopes: Sequence[bytes], sender: PeerName) -> list[Entry]:
+        """Envelopes came: keep, pass on and act on what is new and good."""
+        joined, good = self.chain.take(envelopes, sender)
+        if self.chain.forked:
+            self.queue.halt()
+        self.agenda.add(joined)
+        self.spread.notified(sender, good, ())
+        if joined:
+            # Passed on before it is on disk: whoever loses it asks for it again.
+            self.spread.joined(joined)
+        self.chain.save(joined)
+        if joined:
+            self.queue.wake()
+            self.reporter.wake()
+        return joined
+
+    def _entry(self, seq: Seq) -> Entry | None:
+        return self.chain.table[seq] if 1 <= seq <= self.chain.head else None
+
+    def _changed(self, seq: Seq) -> None:
+        self.reporter.wake()
+        if self.agenda.states[seq].settled:
+            self.spread.fetch()
+            if self.manners.serve_installed and self.agenda.states[seq] is State.DONE:
+                self.spread.servable([seq])
+
+    def _served(self, package: Package) -> bool:
+        if not self.manners.serve_installed:
+            return True
+        users = self.agenda.users(package.sha256)
+        return any(self.agenda.states[seq] is State.DONE for seq in users)
+
+    def _piece_arrived(self, package: Package, index: int) -> None:
+        self.spread.arrived(package, index)
+
+    def _completed(self, package: Package) -> None:
+        self._hindrances.pop(package.sha256, None)
+        seqs = self.agenda.users(package.sha256)
+        for seq in seqs:
+            entry = self.chain.table[seq]
+            whole = all(self._repository.holds(other.sha256) for other in entry.update.packages)
+            if whole and self.agenda.states[seq] is State.KNOWN:
+                self._journal.fetched(seq)
+                self.agenda.mark(seq, State.FETCHED)
+        self.spread.servable(seqs)
+        self.spread.fetch()
+        self.queue.wake()
+
+    def _hindered(self, package: Package, reason: str) -> None:
+        if package.sha256 not in self._hindrances:
+            self._log.error("{file} cannot be kept here: {reason}", file=package.file, reason=reason)
+        self._hindrances[package.sha256] = reason
+        self.reporter.wake()
+
+    def status(self) -> PeerStatus:
+        """What this peer says of itself now."""
+        state, reason = "active", self.sync.directory_trouble
+        if self._hindrances:
+            reason = next(iter(self._hindrances.values()))
+        if self.sync.isolated and not self._network.links():
+            state, reason = "isolated", "no member of its groups can be reached"
+        if self.chain.forked:
+            state, reason = "forked", "two histories were signed; nothing is run"
+        return summarise(
+            self.agenda,
+            self.name,
+            self.chain.head,
+            self._journal.outcome,
+            self._journal.settled_at,
+            state=state,
+            reason=reason,
+            seen=int(self._wall()),
+        )
+
+    # What linked peers tell and ask: L{IPeerEvents}.
+
+    def hello(self) -> tuple[str, Seq, Digest, bytes]:
+        """See L{IPeerEvents}."""
+        return self._keyring.deployment, self.chain.head, self.chain.top, self.roster.statement
+
+    def admit(self, peer: PeerName, fingerprint: Digest, member: bytes) -> None:
+        """See L{IPeerEvents}."""
+        self._memberships[peer] = self.roster.admit(peer, fingerprint, member)
+
+    def linked(self, link: ILink, head: Seq, top: Digest) -> None:
+        """See L{IPeerEvents}."""
+        self.sync.isolated = False
+        known = self.chain.table.digest_at(head)
+        if known is not None and known != top:
+            # Proof must be signed: ask for the entries that differ, the table judges them.
+            self._log.error("{peer} has another history up to update {head}", peer=link.peer, head=head)
+            link.table(IdSet()).addCallbacks(
+                lambda page: self._took(page, link.peer),
+                lambda failure: self._log.debug("no table: {failure}", failure=failure),
+            )
+        self.spread.linked(link, head, self.chain.table.after(head))
+        self.sync.consider()
+
+    def unlinked(self, link: ILink) -> None:
+        """See L{IPeerEvents}."""
+        self._memberships.pop(link.peer, None)
+        self.spread.unlinked(link.peer)
+
+    def acked(self, link: ILink, head: Seq) -> None:
+        """See L{IPeerEvents}."""
+        self.spread.acked(link.peer, head)
+        self.sync.consider()
+
+    def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> None:
+        """See L{IPeerEvents}."""
+        self._took(envelopes, link.peer)
+        self.spread.notified(link.peer, (), holding)
+        self.sync.consider()
+
+    def reload_asked(self, link: ILink) -> None:
+        """See L{IPeerEvents}."""
+        self.sync.refresh_soon()
+
+    def table_wanted(self, link: ILink, have: IdSet) -> Sequence[bytes]:
+        """See L{IPeerEvents}."""
+        return [entry.envelope for entry in self.chain.page(have, PAGE)]
+
+    def hashes_wanted(self, link: ILink, digest: Digest) -> bytes:
+        """See L{IPeerEvents}."""
+        return self.server.hashes(digest)
+
+    def piece_wanted(self, link: ILink, digest: Digest, index: int) -> Deferred[bytes]:
+        """See L{IPeerEvents}."""
+        return self.server.piece(link, digest, index)
+
+    def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
+        """See L{IPeerEvents}."""
+        self.spread.holding_told(link, digest, raw)
+
+    def have_told(self, link: ILink, digest: Digest, index: int) -> None:
+        """See L{IPeerEvents}."""
+        self.spread.have_told(link, digest, index)
+
+    def offered(self, link: ILink, digest: Digest, index: int) -> None:
+        """See L{IPeerEvents}."""
+
+    def declined(self, link: ILink, digest: Digest, index: int) -> None:
+        """See L{IPeerEvents}."""
+
+    def output_wanted(self, link: ILink, seq: Seq) -> bytes:
+        """See L{IPeerEvents}; only who belongs to no group, an administrator's tool, may read it."""
+        if self._memberships[link.peer].groups:
+            raise Untrusted(f"{link.peer} asks for what an install printed")
+        if seq not in self.agenda.concerning():
+            raise NotHere(f"update {seq} is not for this peer")
+        return bytes(self._installer.output(seq))

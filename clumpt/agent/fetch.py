@@ -1,0 +1,230 @@
+"""Brings packages here, piece by piece, from whoever holds them (R33, R35, R52)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from clumpt.agent.rate import Bucket
+from clumpt.agent.swarm import Ask, Swarm
+from clumpt.aio import deferred, sleep
+from clumpt.errors import BadDocument, Busy, ClumptError, Damaged, NotHere, StoreFull
+from clumpt.interfaces import IAssembly, ILink, IRepository
+from clumpt.model import Package, PeerName
+from clumpt.pieces import Bits, Digest
+
+#: Packages that may arrive at the same time; the others wait in the order of their updates.
+AT_ONCE = 16
+#: Seconds before something that failed for a while is tried again.
+PAUSE = 1.0
+#: Seconds before a full disk is tried again.
+FULL_PAUSE = 30.0
+
+
+@define(eq=False)
+class _Arrival:
+    package: Package
+    swarm: Swarm
+    assembly: IAssembly
+    asking_hashes: bool = False
+    finishing: bool = False
+
+
+@define(eq=False)
+class Fetcher:
+    """
+    All packages on their way to this peer.
+
+    @ivar links: the open links, asked for anew each time.
+    @ivar arrived: called with a package and the index of a piece that is now held.
+    @ivar completed: called with a package that is now wholly here and durable.
+    @ivar hindered: called with a package and the reason why it cannot be kept here now.
+    """
+
+    _reactor: IReactorTime
+    _random: Random
+    _repository: IRepository
+    _download: Bucket
+    _links: Callable[[], dict[PeerName, ILink]]
+    _arrived: Callable[[Package, int], None]
+    _completed: Callable[[Package], None]
+    _hindered: Callable[[Package, str], None]
+    _arrivals: dict[Digest, _Arrival] = field(factory=dict, init=False)
+    _not_before: dict[Digest, float] = field(factory=dict, init=False)
+    _stopped: bool = field(default=False, init=False)
+    #: Bytes received per peer: where did they come from.
+    received: dict[PeerName, int] = field(factory=dict, init=False)
+    _log = Logger()
+
+    def want(self, packages: Sequence[Package]) -> list[Package]:
+        """
+        These are needed here, the first ones first; others are no longer.
+
+        Returns those whose arrival begins now, so that the links can be told.
+        """
+        wanted = {package.sha256: package for package in packages}
+        for digest in [digest for digest in self._arrivals if digest not in wanted]:
+            del self._arrivals[digest]
+        begun = []
+        for digest, package in wanted.items():
+            if len(self._arrivals) >= AT_ONCE:
+                break
+            if digest not in self._arrivals and not self._repository.holds(digest) and self._begin(package):
+                begun.append(package)
+        return begun
+
+    def _begin(self, package: Package) -> bool:
+        if self._not_before.get(package.sha256, 0.0) > self._reactor.seconds():
+            return False
+        try:
+            assembly = self._repository.assemble(package)
+        except StoreFull as full:
+            self._full(package, full)
+            return False
+        swarm = Swarm(package.pieces.count, self._random, assembly.held)
+        self._arrivals[package.sha256] = _Arrival(package, swarm, assembly)
+        self._pump(package.sha256)
+        return True
+
+    def wants(self, digest: Digest) -> bool:
+        """Is this package on its way?"""
+        return digest in self._arrivals
+
+    @property
+    def busy(self) -> bool:
+        """Is anything on its way?"""
+        return bool(self._arrivals)
+
+    @property
+    def starving(self) -> list[Package]:
+        """Packages on their way of which nobody linked holds a missing piece."""
+        return [a.package for a in self._arrivals.values() if not a.finishing and not a.swarm.holders]
+
+    def learn(self, peer: PeerName, digest: Digest, bits: Bits) -> None:
+        """C{peer} holds these pieces."""
+        if digest in self._arrivals:
+            self._arrivals[digest].swarm.learn(peer, bits)
+            self._pump(digest)
+
+    def lost(self, peer: PeerName) -> None:
+        """The link to C{peer} is gone."""
+        for digest in list(self._arrivals):
+            self._arrivals[digest].swarm.lost(peer)
+            self._pump(digest)
+
+    def pump(self) -> None:
+        """Look again at everything on its way: time has passed."""
+        for digest in list(self._arrivals):
+            self._pump(digest)
+
+    def stop(self) -> None:
+        """Ask for nothing more."""
+        self._stopped = True
+        self._arrivals.clear()
+
+    def _pump(self, digest: Digest) -> None:
+        arrival = self._arrivals.get(digest)
+        if arrival is None or arrival.finishing or self._stopped:
+            return
+        if arrival.swarm.complete:
+            arrival.finishing = True
+            self._finish(arrival)
+        elif arrival.assembly.needs_hashes():
+            self._hashes(arrival)
+        else:
+            links = self._links()
+            for ask in arrival.swarm.asks(self._reactor.seconds()):
+                if ask.peer in links:
+                    self._piece(arrival, ask, links[ask.peer])
+                else:
+                    arrival.swarm.lost(ask.peer)
+
+    @deferred
+    async def _hashes(self, arrival: _Arrival) -> None:
+        links = self._links()
+        holders = [peer for peer in arrival.swarm.holders if peer in links]
+        if arrival.asking_hashes or not holders:
+            return
+        arrival.asking_hashes = True
+        peer = self._random.choice(holders)
+        try:
+            arrival.assembly.put_hashes(await links[peer].hashes(arrival.package.sha256))
+        except BadDocument as wrong:
+            self._spoiled(arrival, peer, str(wrong))
+        except ClumptError as trouble:
+            self._log.debug("no piece hashes from {peer}: {trouble}", peer=peer, trouble=trouble)
+            arrival.swarm.lost(peer)
+        arrival.asking_hashes = False
+        self._pump(arrival.package.sha256)
+
+    @deferred
+    async def _piece(self, arrival: _Arrival, ask: Ask, link: ILink) -> None:
+        package, swarm = arrival.package, arrival.swarm
+        length = package.pieces.length(ask.index)
+        try:
+            if (pause := self._download.take(length, self._reactor.seconds())) > 0:
+                await sleep(self._reactor, pause)
+            data = await link.piece(package.sha256, ask.index)
+            self._received(arrival, ask, data)
+        except NotHere:
+            swarm.missing(ask.peer, ask.index)
+        except Busy as busy:
+            swarm.refused(ask.peer, ask.index, self._reactor.seconds() + busy.retry_after)
+            self._reactor.callLater(busy.retry_after, self._pump, package.sha256)
+        except StoreFull as full:
+            self._full(package, full)
+        except ClumptError as trouble:
+            self._log.debug(
+                "no piece {index} from {peer}: {trouble}", index=ask.index, peer=ask.peer, trouble=trouble
+            )
+            swarm.refused(ask.peer, ask.index, self._reactor.seconds() + PAUSE)
+            self._reactor.callLater(PAUSE, self._pump, package.sha256)
+        self._pump(package.sha256)
+
+    def _received(self, arrival: _Arrival, ask: Ask, data: bytes) -> None:
+        package, swarm = arrival.package, arrival.swarm
+        self.received[ask.peer] = self.received.get(ask.peer, 0) + len(data)
+        if ask.index in swarm.held or self._arrivals.get(package.sha256) is not arrival:
+            swarm.arrived(ask.peer, ask.index, self._reactor.seconds())
+        elif arrival.assembly.put(ask.index, data):
+            swarm.arrived(ask.peer, ask.index, self._reactor.seconds())
+            self._arrived(package, ask.index)
+        else:
+            self._spoiled(arrival, ask.peer, f"piece {ask.index} is not the signed one")
+
+    def _spoiled(self, arrival: _Arrival, peer: PeerName, what: str) -> None:
+        self._log.error(
+            "{peer} sent wrong bytes of {file}: {what}; it is not asked for it again",
+            peer=peer,
+            file=arrival.package.file,
+            what=what,
+        )
+        arrival.swarm.spoiled(peer)
+
+    def _full(self, package: Package, full: StoreFull) -> None:
+        self._arrivals.pop(package.sha256, None)
+        self._not_before[package.sha256] = self._reactor.seconds() + FULL_PAUSE
+        self._hindered(package, str(full))
+
+    @deferred
+    async def _finish(self, arrival: _Arrival) -> None:
+        package = arrival.package
+        try:
+            await arrival.assembly.finish()
+        except StoreFull as full:
+            self._full(package, full)
+        except Damaged as damaged:
+            # The pieces were right when they came: this disk changed them. Begin again, later.
+            self._log.error(
+                "{file} did not survive on this disk: {damaged}", file=package.file, damaged=damaged
+            )
+            self._arrivals.pop(package.sha256, None)
+            self._not_before[package.sha256] = self._reactor.seconds() + PAUSE
+        else:
+            self._arrivals.pop(package.sha256, None)
+            if not self._stopped:
+                self._completed(package)

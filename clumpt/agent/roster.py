@@ -1,0 +1,162 @@
+"""Whom this peer knows: read from the directory, kept in the journal for when that is away (R44-R46, R8)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from attrs import define, field
+from twisted.logger import Logger
+
+from clumpt.agent.cache import decode_peers, decode_settings, encode_peers, encode_settings
+from clumpt.aio import deferred
+from clumpt.errors import BadDocument, ClumptError, DirectoryUnavailable, IdentityError, Untrusted
+from clumpt.interfaces import IDirectory, IJournal, IKeyring
+from clumpt.model import Address, GroupName, Member, Peer, PeerName, Settings
+from clumpt.pieces import Digest
+
+#: Overrides of settings that a single peer may have.
+_INTERVAL = "interval"
+
+
+@define(eq=False)
+class Roster:
+    """
+    This peer's settings, groups and neighbours, and who may link to it.
+
+    @ivar me: this peer's own entry, None until the first L{refresh} that found it.
+    @ivar settings: the deployment's settings with this peer's overrides.
+    """
+
+    name: PeerName
+    _directory: IDirectory
+    _journal: IJournal
+    _keyring: IKeyring
+    me: Peer | None = field(default=None, init=False)
+    settings: Settings | None = field(default=None, init=False)
+    _member: Member | None = field(default=None, init=False)
+    _neighbours: dict[PeerName, Peer] = field(factory=dict, init=False)
+    _members: dict[PeerName, Peer] = field(factory=dict, init=False)
+    _generations: dict[PeerName, int] = field(factory=dict, init=False)
+    _log = Logger()
+
+    @property
+    def groups(self) -> frozenset[GroupName]:
+        """The groups of this peer by its signed statement, whatever the directory says besides."""
+        return self._member.groups if self._member is not None else frozenset()
+
+    @property
+    def statement(self) -> bytes:
+        """This peer's own member statement, to greet with."""
+        return self.me.member if self.me is not None else b""
+
+    @property
+    def interval(self) -> float:
+        """Seconds between periodic synchronisations (R49)."""
+        return self.settings.interval if self.settings is not None else 300.0
+
+    def neighbours(self) -> Mapping[PeerName, Sequence[Address]]:
+        """Where the neighbours listen."""
+        return {name: peer.addresses for name, peer in self._neighbours.items()}
+
+    def members(self) -> Mapping[PeerName, Sequence[Address]]:
+        """Where the other members of our groups listen, as far as they were read."""
+        return {name: peer.addresses for name, peer in self._members.items() if name != self.name}
+
+    def restore(self) -> bool:
+        """Take what the journal kept; False if it has nothing yet."""
+        settings, mine = self._journal.cached("settings"), self._journal.cached("peers")
+        if settings is None or mine is None:
+            return False
+        me, *neighbours = decode_peers(mine)
+        self._adopt(decode_settings(settings), me, neighbours)
+        return True
+
+    @deferred
+    async def refresh(self) -> None:
+        """
+        Read it all anew (R29, R67).
+
+        Fails with L{clumpt.errors.DirectoryUnavailable} (what was known stays), or with
+        L{clumpt.errors.IdentityError} if this peer is not enrolled or its statement is not good.
+        """
+        settings = await self._directory.settings()
+        me = await self._directory.peer(self.name)
+        if me is None:
+            raise IdentityError(
+                f"the directory has no peer {self.name}: enrol it with clumptconf add {self.name}"
+            )
+        await self._learn_roots()
+        found = [await self._directory.peer(name) for name in me.neighbours]
+        neighbours = [peer for peer in found if peer is not None]
+        self._adopt(settings, me, neighbours)
+        self._journal.cache("settings", encode_settings(settings))
+        self._journal.cache("peers", encode_peers([me, *neighbours]))
+
+    async def _learn_roots(self) -> None:
+        for envelope in (await self._directory.root_documents())[self._keyring.version :]:
+            try:
+                if self._keyring.learn_root(envelope):
+                    self._journal.add_root(envelope)
+            except (BadDocument, Untrusted) as wrong:
+                self._log.error("the directory holds a root document that is not good: {wrong}", wrong=wrong)
+                return
+
+    @deferred
+    async def read_members(self) -> None:
+        """Read the members of this peer's groups (R46, R76), from the journal if the directory is away."""
+        try:
+            members = await self._directory.peers(self.groups)
+        except DirectoryUnavailable:
+            raw = self._journal.cached("members")
+            members = decode_peers(raw) if raw is not None else []
+        else:
+            self._journal.cache("members", encode_peers(members))
+        self._members = {peer.name: peer for peer in members}
+
+    def _adopt(self, settings: Settings, me: Peer, neighbours: Collection[Peer]) -> None:
+        member = self._judge(me.member)
+        if member.peer != self.name:
+            raise IdentityError(f"the member statement of {self.name} is that of {member.peer}")
+        self._member, self.me = member, me
+        self._neighbours = {peer.name: peer for peer in neighbours}
+        overrides = dict(me.overrides)
+        interval = float(overrides.get(_INTERVAL, settings.interval))
+        self.settings = Settings(
+            settings.deployment, settings.neighbours, settings.known_by, settings.initial, interval
+        )
+
+    def _judge(self, statement: bytes) -> Member:
+        try:
+            return self._keyring.member(statement)
+        except (BadDocument, Untrusted) as wrong:
+            raise IdentityError(f"the member statement of {self.name} is not good: {wrong}") from wrong
+
+    def admit(self, peer: PeerName, fingerprint: Digest, statement: bytes) -> Member:
+        """
+        The membership of a peer that greeted us, if it may link.
+
+        Raises L{clumpt.errors.BadDocument} or L{clumpt.errors.Untrusted}.
+        """
+        member = self._keyring.member(statement)
+        if (member.peer, member.fingerprint) != (peer, fingerprint):
+            raise Untrusted(f"{peer} greets with a statement for another peer or key")
+        if member.generation < self._generations.get(peer, 0):
+            raise Untrusted(f"{peer} greets with a statement that was replaced by a newer one")
+        self._generations[peer] = member.generation
+        return member
+
+    @deferred
+    async def dismissed(self, peers: Collection[PeerName]) -> Collection[PeerName]:
+        """Those of C{peers} that are not in the directory any more; none while it cannot be asked."""
+        gone = []
+        for name in peers:
+            try:
+                peer = await self._directory.peer(name)
+            except ClumptError as trouble:
+                self._log.debug(
+                    "cannot ask whether {peer} is still there: {trouble}", peer=name, trouble=trouble
+                )
+                return []
+            if peer is None:
+                gone.append(name)
+        return gone

@@ -1,0 +1,209 @@
+"""Passes on what is new: entries to those who lack them, packages to those who want them (R32-R34)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from attrs import define, field
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from clumpt.agent.fetch import Fetcher
+from clumpt.agent.gossip import Gossip
+from clumpt.agent.job import Agenda
+from clumpt.agent.serve import Server
+from clumpt.errors import BadDocument
+from clumpt.idset import IdSet
+from clumpt.interfaces import ILink
+from clumpt.model import Entry, Package, PeerName, Seq
+from clumpt.pieces import Bits, Digest
+
+#: Open updates whose packages are fetched ahead of their turn.
+AHEAD = 64
+#: Seconds between looks at packages that nobody linked holds, or whose pieces are late.
+WATCH = 0.5
+#: Packages whose pieces are remembered for each link.
+REMEMBERED = 256
+
+
+@define(eq=False)
+class _Known:
+    """What one linked peer was seen, and was told, to hold."""
+
+    link: ILink
+    seqs: IdSet = IdSet()
+    pieces: dict[Digest, Bits] = field(factory=dict)
+    told: set[Digest] = field(factory=set)
+
+    def saw(self, digest: Digest, bits: Bits) -> Bits:
+        """The peer holds these pieces; returns all that it is known to hold."""
+        known = Bits(self.pieces.pop(digest, Bits()).value | bits.value)
+        self.pieces[digest] = known
+        if len(self.pieces) > REMEMBERED:
+            oldest = next(iter(self.pieces))
+            del self.pieces[oldest]
+            self.told.discard(oldest)
+        return known
+
+
+@define(eq=False)
+class Spread:
+    """
+    The traffic of updates and packages between this peer and those linked to it.
+
+    @ivar entry: the chained entry of a seq, None beyond the head.
+    @ivar widen: opens links to more members of our groups, when nobody linked holds what is needed (H12).
+    """
+
+    _reactor: IReactorTime
+    _agenda: Agenda
+    _gossip: Gossip
+    _server: Server
+    _fetcher: Fetcher
+    _entry: Callable[[Seq], Entry | None]
+    _widen: Callable[[], object]
+    _known: dict[PeerName, _Known] = field(factory=dict, init=False)
+    _watching: IDelayedCall | None = field(default=None, init=False)
+    _stopped: bool = field(default=False, init=False)
+
+    def stop(self) -> None:
+        """Pass nothing on any more."""
+        self._stopped = True
+        self._fetcher.stop()
+        if self._watching is not None and self._watching.active():
+            self._watching.cancel()
+
+    def linked(self, link: ILink, head: Seq, news: Sequence[Entry]) -> None:
+        """A link opened to a peer that knows everything up to C{head}; C{news} is what is beyond."""
+        self._gossip.linked(link.peer, head)
+        self._known[link.peer] = _Known(link)
+        self._tell(link, self._gossip.lacking(link.peer, news), list(self._agenda.concerning()))
+        for package in self._agenda.wanted(AHEAD):
+            if self._fetcher.wants(package.sha256):
+                self._tell_pieces(link.peer, package)
+
+    def unlinked(self, peer: PeerName) -> None:
+        """The link is gone."""
+        self._gossip.unlinked(peer)
+        self._known.pop(peer, None)
+        self._fetcher.lost(peer)
+
+    def acked(self, peer: PeerName, head: Seq) -> None:
+        """C{peer} knows everything up to C{head}."""
+        self._gossip.knows(peer, head)
+
+    def joined(self, entries: Sequence[Entry]) -> None:
+        """These entries are new here: tell those who lack them, and fetch what they need."""
+        for entry in entries:
+            for package in entry.update.packages:
+                self._server.know(package)
+        seqs = [entry.seq for entry in entries]
+        for known in list(self._known.values()):
+            self._tell(known.link, self._gossip.lacking(known.link.peer, entries), seqs)
+        self.fetch()
+
+    def notified(self, peer: PeerName, seqs: Collection[Seq], holding: Collection[Seq]) -> None:
+        """C{peer} knows C{seqs}, and the packages of C{holding} can be asked of it."""
+        self._gossip.has(peer, seqs)
+        known = self._known.get(peer)
+        if known is not None:
+            known.seqs = known.seqs | IdSet.of(holding)
+            for seq in holding:
+                self._holds_all(peer, seq)
+
+    def fetch(self) -> None:
+        """Fetch what the first open updates need."""
+        if self._stopped:
+            return
+        for package in self._fetcher.want(self._agenda.wanted(AHEAD)):
+            self._begun(package)
+        self._watch()
+
+    def _begun(self, package: Package) -> None:
+        """A package begins to arrive: who is known to hold it, and who else may?"""
+        seqs = self._agenda.users(package.sha256)
+        for peer, known in list(self._known.items()):
+            if any(seq in known.seqs for seq in seqs):
+                self._fetcher.learn(peer, package.sha256, Bits.full(package.pieces.count))
+            elif package.sha256 in known.pieces:
+                self._fetcher.learn(peer, package.sha256, known.pieces[package.sha256])
+        if package.pieces.count > 1 or package in self._fetcher.starving:
+            for peer in list(self._known):
+                self._tell_pieces(peer, package)
+
+    def _holds_all(self, peer: PeerName, seq: Seq) -> None:
+        entry = self._entry(seq)
+        for package in entry.update.packages if entry is not None else ():
+            self._fetcher.learn(peer, package.sha256, Bits.full(package.pieces.count))
+
+    def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
+        """C{link} says which pieces it holds, and wants ours if it lacks any; raises L{BadDocument}."""
+        package, known = self._server.package(digest), self._known.get(link.peer)
+        if package is None or known is None:
+            return
+        bits = known.saw(digest, Bits.decode(raw, package.pieces.count))
+        self._fetcher.learn(link.peer, digest, bits)
+        if self._server.held(package).value & ~bits.value or self._fetcher.wants(digest):
+            self._tell_pieces(link.peer, package)
+
+    def have_told(self, link: ILink, digest: Digest, index: int) -> None:
+        """C{link} holds one more piece; raises L{BadDocument}."""
+        package, known = self._server.package(digest), self._known.get(link.peer)
+        if package is None or known is None:
+            return
+        if not 0 <= index < package.pieces.count:
+            raise BadDocument(f"piece {index} of {package.pieces.count}")
+        self._fetcher.learn(link.peer, digest, known.saw(digest, Bits().with_bit(index)))
+
+    def arrived(self, package: Package, index: int) -> None:
+        """One more piece is here: tell those who want the package."""
+        if package.pieces.count < 2 or index not in self._server.held(package):
+            return
+        for known in self._known.values():
+            bits = known.pieces.get(package.sha256)
+            if bits is not None and package.sha256 in known.told and len(bits) < package.pieces.count:
+                known.link.have(package.sha256, index)
+
+    def servable(self, seqs: Collection[Seq]) -> None:
+        """The packages of these updates can be asked of us now (R34)."""
+        for known in list(self._known.values()):
+            news = [seq for seq in self._complete(seqs) if seq not in known.seqs]
+            if news:
+                known.link.notify([], news)
+
+    def _complete(self, seqs: Collection[Seq]) -> list[Seq]:
+        return [seq for seq in seqs if (entry := self._entry(seq)) is not None and self._whole(entry)]
+
+    def _whole(self, entry: Entry) -> bool:
+        packages = entry.update.packages
+        return bool(packages) and all(len(self._server.held(p)) == p.pieces.count for p in packages)
+
+    def _tell(self, link: ILink, news: Sequence[Entry], seqs: Collection[Seq]) -> None:
+        """Tell C{link} of C{news}, and which of C{seqs} can be asked of us."""
+        told = {entry.seq for entry in news}
+        holding = [seq for seq in self._complete(seqs) if seq in told]
+        if news:
+            link.notify(news, holding)
+
+    def _tell_pieces(self, peer: PeerName, package: Package) -> None:
+        """Say once on a link what we hold of C{package}; changes follow one by one."""
+        known = self._known[peer]
+        if package.sha256 not in known.told:
+            known.told.add(package.sha256)
+            known.saw(package.sha256, Bits())
+            known.link.holding(package.sha256, package.pieces.count, self._server.held(package))
+
+    def _watch(self) -> None:
+        if self._watching is None and self._fetcher.busy:
+            self._watching = self._reactor.callLater(WATCH, self._look)
+
+    def _look(self) -> None:
+        """Time has passed: are pieces late, or packages that nobody seems to hold?"""
+        self._watching = None
+        self._fetcher.pump()
+        starving = self._fetcher.starving
+        for package in starving:
+            for peer in list(self._known):
+                self._tell_pieces(peer, package)
+        if starving:
+            self._widen()
+        self.fetch()

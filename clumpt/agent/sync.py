@@ -1,0 +1,205 @@
+"""Pulls what is missing: the guarantee behind the notifications (R29, R47-R51, R76, R77, H13)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+
+from attrs import define, field
+from twisted.internet.defer import DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from clumpt.agent.chain import Chain
+from clumpt.agent.roster import Roster
+from clumpt.aio import deferred
+from clumpt.errors import ClumptError, DirectoryRefused, DirectoryUnavailable, IdentityError
+from clumpt.idset import IdSet
+from clumpt.interfaces import IDirectory, ILink, INetwork
+from clumpt.model import Address, Entry, PeerName
+
+#: Updates asked of the directory at a time.
+PAGE = 200
+#: Seconds between two readings of the directory that peers may cause.
+REFRESH_AT_LEAST = 1.0
+#: Seconds between two searches for more members that hold what is needed.
+WIDEN_AT_LEAST = 5.0
+
+
+@define(eq=False)
+class Sync:
+    """
+    Keeps the table in step: at every link, at every hint, and once an interval.
+
+    @ivar took: called with the envelopes of a page and where it came from; returns the entries that joined.
+    @ivar refreshed: called when the roster was read anew.
+    @ivar isolated: nobody could be reached in the last round, though there are others (R77).
+    """
+
+    _reactor: IReactorTime
+    _random: Random
+    _directory: IDirectory
+    _network: INetwork
+    _roster: Roster
+    _chain: Chain
+    _jitter: float
+    _fanout: int
+    _took: Callable[[Sequence[bytes], PeerName], list[Entry]]
+    _refreshed: Callable[[], None]
+    isolated: bool = field(default=False, init=False)
+    directory_trouble: str = field(default="", init=False)
+    _pulling: bool = field(default=False, init=False)
+    _disappointing: set[PeerName] = field(factory=set, init=False)
+    _timer: IDelayedCall | None = field(default=None, init=False)
+    _refresh_timer: IDelayedCall | None = field(default=None, init=False)
+    _wide_until: float = field(default=0.0, init=False)
+    _stopped: bool = field(default=False, init=False)
+    _log = Logger()
+
+    def start(self) -> None:
+        """Begin with the first round, a moment after the links had time to open."""
+        self._later(min(2.0, self._roster.interval))
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._stopped = True
+        for timer in (self._timer, self._refresh_timer):
+            if timer is not None and timer.active():
+                timer.cancel()
+
+    def _later(self, seconds: float) -> None:
+        if not self._stopped:
+            spread = self._random.uniform(1 - self._jitter, 1 + self._jitter)
+            self._timer = self._reactor.callLater(seconds * spread, self._tick)
+
+    def consider(self) -> None:
+        """Pull from the link that knows most, if it knows more than we do."""
+        if self._pulling or self._stopped:
+            return
+        ahead = [
+            (-link.head, self._random.random(), link)
+            for link in self._network.links().values()
+            if link.head > self._chain.head and link.peer not in self._disappointing
+        ]
+        if ahead:
+            self._follow(min(ahead)[2])
+
+    @deferred
+    async def _follow(self, link: ILink) -> None:
+        self._pulling = True
+        try:
+            if not await self._pull(link):
+                self._disappointing.add(link.peer)
+        finally:
+            self._pulling = False
+        self.consider()
+
+    async def _pull(self, link: ILink) -> bool:
+        """Take page after page from C{link}; False if it failed or did not bring what it promised."""
+        try:
+            while not self._stopped:
+                page = await link.table(self._chain.known)
+                if not page or self._stopped:
+                    break
+                if not self._took(page, link.peer):
+                    return False
+        except ClumptError as trouble:
+            self._log.debug("no update table from {peer}: {trouble}", peer=link.peer, trouble=trouble)
+            return False
+        return bool(link.head <= self._chain.head)
+
+    def refresh_soon(self) -> None:
+        """Somebody says that the directory has news for us (R67)."""
+        if self._refresh_timer is None or not self._refresh_timer.active():
+            self._refresh_timer = self._reactor.callLater(REFRESH_AT_LEAST, self.refresh)
+
+    @deferred
+    async def refresh(self) -> None:
+        """Read the directory; if it is away, what was known stays (R8)."""
+        try:
+            await self._roster.refresh()
+            gone = await self._roster.dismissed(list(self._network.links()))
+        except (DirectoryUnavailable, DirectoryRefused, IdentityError) as trouble:
+            self.directory_trouble = str(trouble)
+            self._log.warn("cannot read the directory: {trouble}", trouble=trouble)
+            return
+        self.directory_trouble = ""
+        if self._stopped:
+            return
+        links = self._network.links()
+        for peer in gone:
+            if peer in links:
+                self._log.info("{peer} was removed from the directory: closing its link", peer=peer)
+                links[peer].close()
+        self._refreshed()
+
+    @deferred
+    async def _tick(self) -> None:
+        self._disappointing.clear()
+        await self.refresh()
+        await self._round()
+        await self._ask_directory()
+        if not self._stopped:
+            self._later(self._roster.interval)
+
+    async def _round(self) -> None:
+        """One round: a neighbour at random (R50), else any member of our groups (R76), else nobody (R77)."""
+        if await self._try(self._roster.neighbours(), first=1):
+            return
+        await self._roster.read_members()
+        if await self._try(self._roster.members(), first=self._fanout):
+            return
+        isolated = bool(self._roster.members())
+        if isolated and not self.isolated:
+            self._log.warn(
+                "isolated: no member of {groups} can be reached", groups=sorted(self._roster.groups)
+            )
+        self.isolated = isolated
+
+    async def _try(self, addresses: Mapping[PeerName, Sequence[Address]], first: int) -> bool:
+        names = sorted(addresses)
+        self._random.shuffle(names)
+        size = first
+        while names and not self._stopped:
+            batch, names = names[:size], names[size:]
+            answers = await DeferredList([self._visit(peer, addresses[peer]) for peer in batch])
+            if any(answer for _, answer in answers):
+                self.isolated = False
+                return True
+            size = self._fanout
+        return False
+
+    @deferred
+    async def _visit(self, peer: PeerName, addresses: Sequence[Address]) -> bool:
+        try:
+            link = await self._network.dial(peer, addresses)
+        except ClumptError as trouble:
+            self._log.debug("cannot reach {peer}: {trouble}", peer=peer, trouble=trouble)
+            return False
+        await self._pull(link)
+        return True
+
+    @deferred
+    async def widen(self) -> None:
+        """Open links to some more members of our groups, at most once in a while (R52, H12)."""
+        if self._reactor.seconds() < self._wide_until or self._stopped:
+            return
+        self._wide_until = self._reactor.seconds() + WIDEN_AT_LEAST
+        await self._roster.read_members()
+        members, links = self._roster.members(), self._network.links()
+        others = sorted(name for name in members if name not in links)
+        self._random.shuffle(others)
+        await DeferredList([self._visit(name, members[name]) for name in others[: self._fanout]])
+
+    async def _ask_directory(self) -> None:
+        """A submitter may have died after it registered an update, before it told anybody."""
+        try:
+            head = await self._directory.head()
+            while self._chain.head < head and not self._stopped:
+                ids = IdSet([(self._chain.head + 1, min(head, self._chain.head + PAGE))])
+                page = await self._directory.updates(ids)
+                if self._stopped or not self._took(page, PeerName("directory")):
+                    return
+        except (DirectoryUnavailable, DirectoryRefused) as trouble:
+            self.directory_trouble = str(trouble)
+            self._log.warn("cannot read the updates in the directory: {trouble}", trouble=trouble)
