@@ -23,6 +23,8 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 #: Package names, versions and file names are a little freer, never start with a dash or dot.
 PACKAGE_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,199}")
 HEX64 = re.compile(r"[0-9a-f]{64}")
+#: Bytes in a signed envelope; it fits a control frame, even in base64.
+LARGEST_ENVELOPE = 40 * 1024
 
 # Any: the validators check str, the fields are NewTypes of it.
 _name: Any = matches_re(NAME)
