@@ -52,7 +52,9 @@ def loads(raw: bytes, limit: int) -> dict[str, Any]:
         raise BadDocument(f"no strict JSON: {blame(wrong)}") from wrong
     if not isinstance(document, dict):
         raise BadDocument("no JSON object")
-    _check_strings(document)
+    if "\\" in text or not text.isprintable():
+        # Otherwise no string can hold what the whole does not.
+        _check_strings(document)
     return document
 
 
