@@ -66,10 +66,10 @@ class Table:
         return self._chain[seq - 1]
 
     def digest_at(self, seq: Seq) -> Digest | None:
-        """The digest of C{seq}, the origin for 0, None beyond the head."""
+        """The digest of C{seq}, the origin for 0, None outside the chain."""
         if seq == 0:
             return self.origin
-        return self._chain[seq - 1].digest if seq <= self.head else None
+        return self._chain[seq - 1].digest if 1 <= seq <= self.head else None
 
     def after(self, seq: Seq) -> list[Entry]:
         """The chained entries beyond C{seq}, in order."""
@@ -100,8 +100,8 @@ class Table:
         return Taken.ADDED, joined
 
     def _wait(self, entry: Entry) -> tuple[Taken, list[Entry]]:
-        if entry.seq in self._waiting:
-            return Taken.KNOWN, []
+        if (known := self._waiting.get(entry.seq)) is not None:
+            return (Taken.KNOWN, []) if known.digest == entry.digest else self._forked(entry)
         if len(self._waiting) < MOST_WAITING:
             self._waiting[entry.seq] = entry
         return Taken.WAITING, []
