@@ -161,7 +161,7 @@ class StrictTests(SynchronousTestCase):
             {"submitters": [{**document["submitters"][0], "keyid": digest_of(b"nobody")}]},
             {"submitters": document["submitters"] * 2},
             {"keys": document["keys"] * 2},
-            {"keys": [{**document["keys"][0], "public": "ab" * 31 + " c"}, document["keys"][1]]},
+            {"keys": [{**document["keys"][0], "public": "ab" * 31 + " cd"}, document["keys"][1]]},
             {"keys": [{**document["keys"][0], "public": "ab" * 33}, document["keys"][1]]},
         ):
             self.assert_refused(decode, {**document, **changed})

@@ -7,6 +7,8 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 from OpenSSL import SSL
 from OpenSSL.crypto import X509
@@ -129,7 +131,8 @@ class PkiTests(SynchronousTestCase):
         for name in (ADMIN, SUBMITTER):
             certificate = self.authority.client(name, YEAR).certificate
             verify(self.authority, certificate, None)
-            self.assertRaises(VerificationError, verify, self.authority, certificate, name)
+            purposes = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+            self.assertEqual(list(purposes), [ExtendedKeyUsageOID.CLIENT_AUTH])
             self.assertEqual(common_name(certificate), f"CN={name}")
 
     def test_no_peer_is_admin(self) -> None:
@@ -156,6 +159,8 @@ class PkiTests(SynchronousTestCase):
         policy = PolicyBuilder().store(store).time(datetime.fromtimestamp(NOW, UTC))
         verifier = policy.build_server_verifier(x509.DNSName("node2"))
         self.assertRaises(VerificationError, verifier.verify, forged, [peer.certificate])
+        limits = self.authority.identity.certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+        self.assertEqual(limits.value.path_length, 0)
 
     def test_validity(self) -> None:
         """A certificate is good from an hour before it was made until it ends, and says when."""
@@ -181,6 +186,14 @@ class PkiTests(SynchronousTestCase):
         self.assertNotEqual(certificate_digest(renewed), certificate_digest(identity.certificate))
         again = self.authority.peer(NODE, ["node1"], YEAR)
         self.assertNotEqual(fingerprint(again.certificate), fingerprint(renewed))
+
+    def test_renew_a_strange_one(self) -> None:
+        """Only keys of the kind that Clumpt makes are renewed."""
+        key = Ed25519PrivateKey.generate()
+        name = x509.Name([])
+        times = datetime.fromtimestamp(NOW, UTC), datetime.fromtimestamp(NOW + 9, UTC)
+        strange = x509.CertificateBuilder(name, name, key.public_key(), 1, *times).sign(key, None)
+        self.assertRaises(BadInput, self.authority.renew, strange, YEAR)
 
 
 class FileTests(SynchronousTestCase):
