@@ -150,6 +150,7 @@ class StrictTests(SynchronousTestCase):
     def test_root_sense(self) -> None:
         """A root document that contradicts itself is refused."""
         document, decode = self.each()[2]
+        root_key, submit_key = document["keys"]
         for changed in (
             {"threshold": 2},
             {"threshold": 0},
@@ -161,8 +162,9 @@ class StrictTests(SynchronousTestCase):
             {"submitters": [{**document["submitters"][0], "keyid": digest_of(b"nobody")}]},
             {"submitters": document["submitters"] * 2},
             {"keys": document["keys"] * 2},
-            {"keys": [{**document["keys"][0], "public": "ab" * 31 + " cd"}, document["keys"][1]]},
-            {"keys": [{**document["keys"][0], "public": "ab" * 33}, document["keys"][1]]},
+            {"keys": [{**root_key, "public": root_key["public"].upper()}, submit_key]},
+            {"keys": [{**root_key, "public": " " + root_key["public"]}, submit_key]},
+            {"keys": [{**root_key, "public": "ab" * 33}, submit_key]},
         ):
             self.assert_refused(decode, {**document, **changed})
 

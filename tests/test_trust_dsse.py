@@ -96,6 +96,8 @@ class EnvelopeTests(SynchronousTestCase):
             {**good, "payload": None},
             {**good, "payload": 1},
             {**good, "payload": "a"},
+            {**good, "payload": "\u00e9"},
+            {**good, "payloadType": "\ud800"},
             {**good, "signatures": {}},
             {**good, "signatures": []},
             {**good, "signatures": [[]]},
