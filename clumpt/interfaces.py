@@ -117,8 +117,18 @@ class IKeyring(Interface):
         Raises L{clumpt.errors.BadDocument} or L{clumpt.errors.Untrusted}.
         """
 
+    def kept(envelope: bytes) -> Entry:
+        """
+        The update in an envelope that was checked when it came and is read back from this node's journal.
+
+        Its signer may have been retired since; L{entry} judges it anew before it is run.
+        Raises L{clumpt.errors.BadDocument}.
+        """
+
     def member(envelope: bytes) -> Member:
-        """The membership in C{envelope}, likewise checked."""
+        """
+        The membership in C{envelope}, checked likewise, and not replaced by a newer statement of the peer.
+        """
 
 
 class ISigner(Interface):

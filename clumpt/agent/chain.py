@@ -33,8 +33,8 @@ class Chain:
         self.table = Table(self._keyring.origin)
 
     def restore(self) -> None:
-        """Read the journal; raises L{BadDocument} or L{Untrusted} if it is not what was written."""
-        self.table.restore([self._keyring.entry(envelope) for envelope in self._journal.entries()])
+        """Read the journal; raises L{BadDocument} if it is not what was written."""
+        self.table.restore([self._keyring.kept(envelope) for envelope in self._journal.entries()])
 
     @property
     def head(self) -> Seq:

@@ -36,7 +36,6 @@ class Roster:
     _member: Member | None = field(default=None, init=False)
     _neighbours: dict[PeerName, Peer] = field(factory=dict, init=False)
     _members: dict[PeerName, Peer] = field(factory=dict, init=False)
-    _generations: dict[PeerName, int] = field(factory=dict, init=False)
     _log = Logger()
 
     @property
@@ -140,9 +139,6 @@ class Roster:
         member = self._keyring.member(statement)
         if (member.peer, member.fingerprint) != (peer, fingerprint):
             raise Untrusted(f"{peer} greets with a statement for another peer or key")
-        if member.generation < self._generations.get(peer, 0):
-            raise Untrusted(f"{peer} greets with a statement that was replaced by a newer one")
-        self._generations[peer] = member.generation
         return member
 
     @deferred

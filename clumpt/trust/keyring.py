@@ -131,6 +131,11 @@ class Keyring:
             raise Untrusted(f"update {update.seq} is out of its signer's scope: {told}")
         return Entry(update, envelope, digest_of(verified.payload))
 
+    def kept(self, envelope: bytes) -> Entry:
+        """The update in an envelope that L{entry} accepted before and this node kept; only read, not judged."""
+        payload = Envelope.decode(envelope).payload
+        return Entry(decode_update(payload), envelope, digest_of(payload))
+
     def member(self, envelope: bytes) -> Member:
         """The membership in C{envelope}; never one that a newer statement of the peer replaced."""
         verified = Envelope.decode(envelope).verify(MEMBER, self._now.enroll_keys, 1)
