@@ -132,7 +132,7 @@ class Keyring:
         return Entry(update, envelope, digest_of(verified.payload))
 
     def kept(self, envelope: bytes) -> Entry:
-        """The update in an envelope that L{entry} accepted before and this node kept; only read, not judged."""
+        """The update in an envelope that L{entry} accepted before, and this node kept."""
         payload = Envelope.decode(envelope).payload
         return Entry(decode_update(payload), envelope, digest_of(payload))
 
