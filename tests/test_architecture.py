@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = {
     0: {
         "config",
+        "configfile",
         "configtext",
         "errors",
         "idset",
