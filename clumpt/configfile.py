@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import configparser
 import re
 from collections.abc import Callable, Iterator
+from configparser import (
+    ConfigParser,
+    DuplicateOptionError,
+    DuplicateSectionError,
+    MissingSectionHeaderError,
+    ParsingError,
+)
 from pathlib import Path
 from socket import gethostname
 from typing import Any
@@ -82,12 +88,12 @@ class _Reader:
         return Config(**made, origins=dict(self._origins))
 
     def _parse(self, file: Path, text: str) -> None:
-        parser = configparser.ConfigParser(
+        parser = ConfigParser(
             interpolation=None, delimiters=("=",), default_section="", empty_lines_in_values=False
         )
         try:
             parser.read_string(text)
-        except configparser.Error as wrong:
+        except (ParsingError, DuplicateSectionError, DuplicateOptionError) as wrong:
             self.mistakes += [f"{file}:{line}: {what}" for line, what in _syntax(wrong)]
             return
         lines = _lines(text)
@@ -134,19 +140,17 @@ def _must_be(key: Key, text: str, wrong: ValueError) -> str:
     return f"{key.name} must be {what}; it is {text!r}"
 
 
-def _syntax(wrong: configparser.Error) -> Iterator[tuple[int, str]]:
+def _syntax(wrong: ParsingError | DuplicateSectionError | DuplicateOptionError) -> Iterator[tuple[int, str]]:
     """Line numbers of what is no INI file, with a plain word for each."""
-    if isinstance(wrong, configparser.MissingSectionHeaderError):
+    if isinstance(wrong, MissingSectionHeaderError):
         yield wrong.lineno, "a line before the first [section]"
-    elif isinstance(wrong, configparser.DuplicateSectionError):
+    elif isinstance(wrong, DuplicateSectionError):
         yield wrong.lineno or 0, f"[{wrong.section}] stands twice in this file"
-    elif isinstance(wrong, configparser.DuplicateOptionError):
+    elif isinstance(wrong, DuplicateOptionError):
         yield wrong.lineno or 0, f"{wrong.option} stands twice in [{wrong.section}]"
-    elif isinstance(wrong, configparser.ParsingError):
-        for line, what in wrong.errors:
-            yield line, f"neither a [section] nor key = value: {what}"
     else:
-        yield 0, str(wrong)
+        for line, what in wrong.errors or [(0, str(wrong))]:
+            yield line, f"neither a [section] nor key = value: {what}"
 
 
 def _lines(text: str) -> dict[tuple[str, str], int]:

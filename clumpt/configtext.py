@@ -45,7 +45,7 @@ def manual() -> str:
     """The keys in reStructuredText, for clumpt.ini(5)."""
     lines: list[str] = []
     for section in SECTIONS:
-        lines += [f"[{section}]", "-" * (len(section) + 2), "", about(section), ""]
+        lines += [f"[{section}]", "~" * (len(section) + 2), "", about(section), ""]
         for key in keys(section):
             lines += [f"**{key.name}** = *{key.kind.what}*"]
             default = f"Default: ``{key.default_text}``." if key.default_text else ""

@@ -4,11 +4,12 @@ import json
 from functools import partial
 from typing import Any, TextIO
 
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from clumpt.aio import deferred, sleep
-from clumpt.apps.oneshot import OneShot, OneShotOptions, one_shot
+from clumpt.apps.oneshot import OneShotOptions, one_shot
 from clumpt.errors import BadInput, DirectoryUnavailable
 
 
@@ -19,7 +20,20 @@ class Options(OneShotOptions):
         self["what"], self["status"] = what, int(status)
 
 
-def makeService(options: Options) -> OneShot:
+class Daemon(Service):
+    """No tool at all."""
+
+    def startService(self) -> None:
+        from twisted.internet import reactor
+
+        reactor.callWhenRunning(Logger().info, "at your service")
+
+
+def makeService(options: Options) -> Service:
+    if options["what"] == "unmade":
+        raise DirectoryUnavailable("no answer from ldap2; is it up?")
+    if options["what"] == "daemon":
+        return Daemon()
     return one_shot(options, partial(main, options))
 
 

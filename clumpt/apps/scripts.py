@@ -15,17 +15,17 @@ from clumpt.errors import ClumptError
 
 def clumpt() -> NoReturn:
     """Submit updates and follow them."""
-    _run("clumpt.apps.submit", sys.argv[1:])
+    run("clumpt.apps.submit", sys.argv[1:])
 
 
 def clumptconf() -> NoReturn:
     """Add and change peers."""
-    _run("clumpt.apps.conf", sys.argv[1:])
+    run("clumpt.apps.conf", sys.argv[1:])
 
 
 def directory() -> NoReturn:
     """Run a small LDAP directory."""
-    _run("clumpt.apps.directory", sys.argv[1:])
+    run("clumpt.apps.directory", sys.argv[1:])
 
 
 def clumptd() -> None:
@@ -36,7 +36,7 @@ def clumptd() -> None:
     twistd.run()
 
 
-def _run(module: str, arguments: list[str]) -> NoReturn:
+def run(module: str, arguments: list[str]) -> NoReturn:
     """Do what twistd would do with the service of C{module}, and end with its status."""
     named = import_module(module)
     options = named.Options()

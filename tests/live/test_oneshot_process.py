@@ -126,4 +126,13 @@ class TwistdForegroundTests(ToolContract, SynchronousTestCase):
 class ScriptTests(ToolContract, SynchronousTestCase):
     """A console script."""
 
-    command = ("-c", "import sys; from clumpt.apps.scripts import _run; _run('tests.tool', sys.argv[1:])")
+    command = ("-c", "import sys; from clumpt.apps.scripts import run; run('tests.tool', sys.argv[1:])")
+
+    def test_daemon(self) -> None:
+        """A service that is no tool tells what it does, and ends with 0 when it is asked to end."""
+        process = self.start("daemon")
+        assert process.stderr is not None
+        self.assertIn("at your service", process.stderr.readline())
+        process.terminate()
+        stdout, stderr = process.communicate(timeout=LONGEST)
+        self.assertEqual((process.returncode, stdout), (0, ""), stderr)
