@@ -258,8 +258,6 @@ def last_words(service: OneShot) -> int:
     try:
         service.stdout.flush()
     except BrokenPipeError:
-        # The interpreter flushes again when it ends, and would complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), service.stdout.fileno())
         return status or _UNREAD
     return status
 
