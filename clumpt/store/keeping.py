@@ -63,6 +63,15 @@ def finish(storage: IStorage, digest: Digest, total: int) -> None:
     publish(storage, path, digest)
 
 
+def remove(storage: IStorage, digest: Digest) -> None:
+    """Remove all of a package, the hashes last: without them, what is left cannot be passed on."""
+    storage.unlink(layout.arriving(digest))
+    if storage.size(layout.whole(digest)) is not None:
+        storage.unlink(layout.whole(digest))
+        storage.sync_folder(layout.shelf(digest))
+    storage.unlink(layout.hashes(digest))
+
+
 def recheck(storage: IStorage, digest: Digest, total: int) -> bool:
     """Is the whole package intact?  Mends its hash list, if that is what is damaged."""
     if not intact(storage, layout.whole(digest), digest, total):

@@ -225,9 +225,7 @@ class FileRepository:
     def _forget(self, digest: Digest) -> None:
         for known in (self._assemblies, self._lists, self._found.arrivals, self._found.whole):
             known.pop(digest, None)
-        # The hashes last: without them what is left of the package cannot be checked.
-        for path in (layout.arriving(digest), layout.whole(digest), layout.hashes(digest)):
-            self._storage.unlink(path)
+        keeping.remove(self._storage, digest)
 
     def _quarantine(self, digest: Digest) -> None:
         size = self._found.whole.pop(digest, None)
