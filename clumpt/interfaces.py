@@ -25,6 +25,7 @@ from clumpt.model import (
     Peer,
     PeerName,
     PeerStatus,
+    Record,
     Seq,
     Settings,
     State,
@@ -143,6 +144,50 @@ class ISigner(Interface):
         """The envelope of a membership statement."""
 
 
+class IStorage(Interface):
+    """
+    The files of this node, and every effect on them that the store has.
+
+    A path is relative, of safe names joined by C{/}; the empty path is the root folder.  What was written
+    survives the death of the process; only what was synced, in a folder that was synced, survives the loss
+    of power.  Every method may raise L{clumpt.errors.NotHere} (no such file or folder),
+    L{clumpt.errors.StoreFull}, and L{clumpt.errors.Damaged} (the disk failed: do not trust the file again).
+    """
+
+    def write(path: str, offset: int, data: bytes) -> None:
+        """Write C{data} at C{offset}, making the file if it is missing; all of it, or it raises."""
+
+    def read(path: str, offset: int, length: int) -> bytes:
+        """At most C{length} bytes from C{offset}, fewer only at the end of the file."""
+
+    def sync(path: str) -> None:
+        """Make the contents of a file durable."""
+
+    def rename(old: str, new: str) -> None:
+        """Give a file another name, in place of what had it."""
+
+    def unlink(path: str) -> None:
+        """Remove a file; does nothing if it is not there."""
+
+    def mkdir(path: str) -> None:
+        """Make one folder; does nothing if it is there."""
+
+    def sync_folder(path: str) -> None:
+        """Make the names in a folder durable."""
+
+    def names(path: str) -> Sequence[str]:
+        """The names in a folder, sorted; none if it is not there."""
+
+    def size(path: str) -> int | None:
+        """Bytes in a file, None if it is not there."""
+
+    def free() -> int:
+        """Bytes that may still be written."""
+
+    def location(path: str) -> Path:
+        """Where the file is for other programs."""
+
+
 class IAssembly(Interface):
     """
     A package that is arriving, piece by piece; what was put survives a restart (resume).
@@ -163,15 +208,16 @@ class IAssembly(Interface):
         """
         Check and keep one piece; False if its hash is wrong and nothing was kept.
 
-        Raises L{clumpt.errors.StoreFull}.
+        Raises L{clumpt.errors.StoreFull}; L{clumpt.errors.NotHere} if the package was dropped meanwhile.
         """
 
     def finish() -> Deferred[None]:
         """
         Check the whole and make it durable under its final name; from then on the repository holds it.
 
-        Fails with L{clumpt.errors.Damaged} if the whole does not match, after throwing it away; with
-        L{clumpt.errors.StoreFull}.
+        Fails with L{clumpt.errors.Damaged} if the whole does not match or the disk failed, with
+        L{clumpt.errors.StoreFull}, both after throwing everything away, because what a failed sync left
+        behind cannot be trusted; with L{clumpt.errors.NotHere} if the package was dropped meanwhile.
         """
 
 
@@ -197,7 +243,7 @@ class IRepository(Interface):
         """Where the whole package lies.  Raises L{clumpt.errors.NotHere}."""
 
     def check(digest: Digest) -> Deferred[bool]:
-        """Hash the whole file again; False, and quarantined, if it is damaged."""
+        """Hash the whole file again; False if it is damaged, and quarantined then, or not here at all."""
 
     def drop(digest: Digest) -> None:
         """Forget a package and free its bytes; does nothing if it is not here."""
@@ -213,33 +259,55 @@ class IJournal(Interface):
     """
     What this peer must not forget (R15, R18): its table, its states, its trust.
 
-    Each method is one transaction, durable when it returns.
+    Each method is one transaction, durable when it returns.  Any may raise L{clumpt.errors.StoreFull}, with
+    nothing changed, or L{clumpt.errors.Damaged}, after which the journal is of no use: end the process.
     """
+
+    def identity(deployment: str, peer: PeerName) -> None:
+        """
+        Whose journal this is: written down the first time, compared ever after.
+
+        Raises L{clumpt.errors.IdentityError} if it is another deployment's or peer's.
+        """
 
     def entries() -> Sequence[bytes]:
         """The envelopes of the table, in order from seq 1."""
 
     def add_entries(entries: Sequence[Entry]) -> None:
-        """Append to the table; the states of new seqs are L{State.KNOWN}."""
+        """
+        Append to the table; the states of new seqs are L{State.KNOWN}.
+
+        Raises ValueError, with nothing changed, unless they follow the head without a gap.
+        """
 
     def states() -> Mapping[Seq, State]:
         """How far each known update has come."""
 
     def outcome(seq: Seq) -> Outcome | None:
-        """How C{seq} ended or why it is held, None if nothing was recorded."""
+        """How C{seq} ended or why it is held, None if nothing was recorded, or it goes on since."""
 
     def fetched(seq: Seq) -> None:
-        """All packages of C{seq} are here."""
+        """All packages of C{seq} are here; changes nothing if it is intended, done or failed."""
 
     def intend(seq: Seq) -> int:
-        """Write down that C{seq} is about to be run; returns the attempt, 1 for the first."""
+        """
+        Write down that C{seq} is about to be run; returns the attempt, 1 for the first.
+
+        Raises L{clumpt.errors.Conflict} if it is done: what succeeded is never run again.
+        """
 
     def settle(seq: Seq, outcome: Outcome, at: float) -> None:
         """
         Record how C{seq} ended (L{State.DONE}, L{State.FAILED}), is held, or was skipped.
 
+        Recording the same again changes nothing.  Raises L{clumpt.errors.Conflict} if it is done, and
+        C{outcome} says something else.
+
         @param at: seconds since the epoch, to show.
         """
+
+    def history(most: int = 100) -> Sequence[Record]:
+        """The newest C{most} of what was settled here (R5), the newest last; a bounded number is kept."""
 
     def settled_at(seq: Seq) -> float:
         """The epoch seconds of the last L{settle} of C{seq}, 0 for never."""
@@ -263,7 +331,10 @@ class IJournal(Interface):
         """The number of changes that the directory has been told of."""
 
     def changes() -> int:
-        """The number of changes of state ever made here; more than L{reported} means a report is due."""
+        """
+        The number of changes ever made here that a report shows: an update became known, ended, was held or
+        skipped, or is so no longer.  More than L{reported} means that a report is due.
+        """
 
     def set_reported(changes: int) -> None:
         """The directory knows the first C{changes} changes."""

@@ -284,6 +284,21 @@ class Outcome:
 
 
 @frozen
+class Record:
+    """
+    One line of a peer's own history (R5): what was settled, and when.
+
+    @ivar attempt: which run it was, 0 if it never ran.
+    @ivar at: seconds since the epoch; to show, never to order by.
+    """
+
+    seq: Seq
+    attempt: int
+    outcome: Outcome
+    at: float
+
+
+@frozen
 class Failure:
     """A failed or held update, as a peer reports it."""
 
