@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,7 @@ from attrs import define, field
 
 from clumpt.errors import BadDocument, Damaged, Untrusted
 from clumpt.install.command import Command, Rules, command_for
-from clumpt.install.managers import short_reason
-from clumpt.install.process import GRACE, Ended, Tail, end, run, still_running
+from clumpt.install.process import GRACE, Tail, end, run, still_running
 from clumpt.install.spool import OUTPUT_LIMIT, Job, JobName, Spool
 from clumpt.install.staging import stage
 from clumpt.install.verdict import Lines, judge
@@ -61,6 +60,7 @@ class Helper:
     _step: Callable[[str], None] = no_step
     _patience: float = 60.0
     _grace: float = GRACE
+    _one: Tail = field(factory=lambda: Tail.of(OUTPUT_LIMIT), init=False)
     _all: Tail = field(factory=lambda: Tail.of(OUTPUT_LIMIT), init=False)
     _shown: float = field(default=float("-inf"), init=False)
 
@@ -158,12 +158,14 @@ class Helper:
             return ""
         for argv in command.checks:
             names = Lines(command.manager.refuses.fullmatch)
-            tail = Tail.of(OUTPUT_LIMIT)
-            ended = self._process(argv, command, leader, (names.add, tail.add))
+            # Only what is printed as a name counts as one.
+            ended = run(
+                argv, command.environment, command.timeout, names.add, self._now, leader, self._grace, False
+            )
             if names.found:
                 return f"the package holds the forbidden name {names.found[:100]!r}"
             if ended.code:
-                return f"the package cannot be read: {short_reason(bytes(tail).decode(errors='replace'))}"
+                return f"the package cannot be read: {Path(argv[0]).name} ended with {ended.code}"
         return ""
 
     def _run_when_free(self, job: Job, command: Command, leader: Path) -> Outcome:
@@ -182,29 +184,21 @@ class Helper:
         repairs = [command.repair] if command.repair and _dirty(job.rules.root, command.dirty) else []
         seconds = 0.0
         for argv in (*repairs, *command.runs):
-            tail = Tail.of(OUTPUT_LIMIT)
-            show = partial(self._take, job.name)
-            show(b"+ " + shlex.join(argv).encode() + b"\n")
-            ended = self._process(argv, command, leader, (tail.add, show))
+            take = partial(self._take, job.name)
+            take(b"+ " + shlex.join(argv).encode() + b"\n")
+            self._one = Tail.of(OUTPUT_LIMIT)
+            ended = run(argv, command.environment, command.timeout, take, self._now, leader, self._grace)
             seconds += ended.seconds
             if argv in repairs:
                 # Whether it helped, the run itself will tell.
                 continue
-            outcome, locked = judge(command, ended, bytes(tail).decode(errors="replace"), seconds)
+            outcome, locked = judge(command, ended, bytes(self._one).decode(errors="replace"), seconds)
             if outcome.state is not State.DONE:
                 return outcome, locked
         return Outcome(State.DONE, ended.code, "", seconds), False
 
-    def _process(
-        self, argv: Sequence[str], command: Command, leader: Path, sinks: Sequence[Callable[[bytes], None]]
-    ) -> Ended:
-        def sink(data: bytes) -> None:
-            for take in sinks:
-                take(data)
-
-        return run(argv, command.environment, command.timeout, sink, self._now, leader, self._grace)
-
     def _take(self, name: JobName, data: bytes) -> None:
+        self._one.add(data)
         self._all.add(data)
         if self._now() >= self._shown + _SHOWN_EVERY:
             self._shown = self._now()

@@ -68,6 +68,7 @@ def run(
     now: Callable[[], float],
     leader: Path,
     grace: float = GRACE,
+    complaints: bool = True,
 ) -> Ended:
     """
     Run C{argv} in a session of its own, with nothing to read, and wait for its leader to exit.
@@ -78,6 +79,7 @@ def run(
     @param timeout: seconds until the group gets SIGTERM, and C{grace} later SIGKILL.
     @param sink: is given all that is printed, in chunks of at most 64 KiB.
     @param now: seconds on a clock that never jumps.
+    @param complaints: does C{sink} get standard error, too?
     @param leader: the file in which the process puts down who it is, before it becomes the program.
     """
     began = now()
@@ -88,7 +90,7 @@ def run(
         umask=0o022,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.STDOUT if complaints else subprocess.DEVNULL,
         start_new_session=True,
         # Safe here: the helper has one thread.
         preexec_fn=lambda: _sign(leader),
@@ -107,9 +109,10 @@ def run(
 def still_running(leader: Path) -> int:
     """The id of the process that signed C{leader}, 0 if it is gone."""
     try:
-        pid, born, boot = leader.read_text().split()
-        return int(pid) if (born, boot) == (_born(int(pid)), _BOOT_ID.read_text().strip()) else 0
-    except (OSError, ValueError):
+        signed = leader.read_text()
+        pid = int(signed.split()[0])
+        return pid if signed == _signature(pid) else 0
+    except (OSError, ValueError, IndexError):
         # Not signed, or no such process: there is nobody.
         return 0
 
@@ -164,12 +167,14 @@ def _kill(pid: int, number: signal.Signals) -> None:
 
 
 def _sign(leader: Path) -> None:
-    pid = os.getpid()
-    leader.write_text(f"{pid} {_born(pid)} {_BOOT_ID.read_text().strip()}")
+    leader.write_text(_signature(os.getpid()))
 
 
-def _born(pid: int) -> str:
-    """When a process started, in ticks since boot: with the boot and the pid, this names it for good."""
+def _signature(pid: int) -> str:
+    """What names a process for good: its id, when it started (in ticks since boot), and the boot."""
     stat = Path(f"/proc/{pid}/stat").read_text()
     # The name, in brackets, may hold anything, brackets and spaces included.
-    return stat.rpartition(")")[2].split()[19]
+    state, *numbers = stat.rpartition(")")[2].split()
+    if state in "ZX":
+        raise ProcessLookupError(f"process {pid} is dead")
+    return f"{pid} {numbers[18]} {_BOOT_ID.read_text().strip()}"

@@ -82,6 +82,7 @@ class HelperInstaller:
     @ivar roots: gives the root envelopes in force, version 1 first.
     @ivar helper: the words that start the helper; the path of the job file is added.
     @ivar is_program: is there a program at this path?
+    @ivar pauses: seconds before each start of a helper.
     @ivar step: is told what was just done, by name.
     """
 
@@ -94,6 +95,7 @@ class HelperInstaller:
     _roots: Callable[[], Sequence[bytes]]
     _helper: tuple[str, ...]
     _is_program: Callable[[str], bool] = is_program
+    _pauses: tuple[float, ...] = PAUSES
     _step: Callable[[str], None] = no_step
 
     @property
@@ -149,7 +151,7 @@ class HelperInstaller:
     async def _begin(self, job: Job, until: float) -> Outcome | None:
         """Start helpers until one of them begins the job; None once it did, else why none does."""
         reason = ""
-        for pause in PAUSES:
+        for pause in self._pauses:
             await sleep(self._clock, pause)
             try:
                 status = await self._start(job).addTimeout(until - self._clock.seconds(), self._clock)
