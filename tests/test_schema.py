@@ -1,6 +1,6 @@
 """The schema file and its reader."""
 
-from contextlib import suppress
+import contextlib
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,5 +90,5 @@ class StrictTests(SynchronousTestCase):
     @given(st.text(alphabet="()$' \nabNAMESYTX1.2:#", max_size=60))
     def test_any_text(self, source: str) -> None:
         """Whatever the text, it is read or refused, never anything else."""
-        with suppress(BadDocument):
+        with contextlib.suppress(BadDocument):
             schema.parse("attributetype " + source)
