@@ -1,0 +1,1 @@
+"""The contracts: tests that a fake and the real part both pass."""
