@@ -88,11 +88,13 @@ class DirectoryContract(_Tests):
     What its hooks and the directory return may fire at once or later.
     """
 
+    #: What L{make_directory} sets the directory up with.
+    settings = SETTINGS
     #: More peers and updates than any server or client takes in one go.
     many = 1200
 
     def make_directory(self) -> Deferred[IDirectory]:
-        """The administrators' view of a new directory that holds L{SETTINGS} and nothing else."""
+        """The administrators' view of a new directory that holds L{settings} and nothing else."""
         raise NotImplementedError
 
     def peer_view(self, directory: IDirectory, name: PeerName) -> Deferred[IDirectory]:
@@ -125,8 +127,8 @@ class DirectoryContract(_Tests):
     async def test_settings(self) -> None:
         """The settings are what they were set to, all of them."""
         directory = await self._fresh()
-        self.assertEqual(await directory.settings(), SETTINGS)
-        changed = evolve(SETTINGS, neighbours=7, known_by=3, initial=45, interval=12.5)
+        self.assertEqual(await directory.settings(), self.settings)
+        changed = evolve(self.settings, neighbours=7, known_by=3, initial=45, interval=12.5)
         await directory.change_settings(changed)
         self.assertEqual(await directory.settings(), changed)
 
@@ -134,8 +136,8 @@ class DirectoryContract(_Tests):
     async def test_deployment_stays(self) -> None:
         """The deployment id cannot change."""
         directory = await self._fresh()
-        await self._fails(directory.change_settings(evolve(SETTINGS, deployment="other")), IdentityError)
-        self.assertEqual(await directory.settings(), SETTINGS)
+        await self._fails(directory.change_settings(evolve(self.settings, deployment="other")), IdentityError)
+        self.assertEqual(await directory.settings(), self.settings)
 
     @deferred
     async def test_roots(self) -> None:
@@ -456,13 +458,13 @@ class DirectoryContract(_Tests):
         await self._fails(view.report(PeerStatus(PeerName("node2"))), DirectoryRefused)
         await self._fails(view.put_peer(a_peer("node1", ALL)), DirectoryRefused)
         await self._fails(view.put_group(Group(DATA)), DirectoryRefused)
-        await self._fails(view.change_settings(evolve(SETTINGS, initial=50)), DirectoryRefused)
+        await self._fails(view.change_settings(evolve(self.settings, initial=50)), DirectoryRefused)
         await self._fails(view.add_root(1, b"mine"), DirectoryRefused)
         await self._fails(view.register(an_entry(1)), DirectoryRefused)
         await self._fails(view.remove_peer(PeerName("node2")), DirectoryRefused)
         self.assertEqual(await view.peers(), [a_peer("node1"), a_peer("node2")])
         self.assertEqual(await directory.statuses(), {})
-        self.assertEqual(await directory.settings(), SETTINGS)
+        self.assertEqual(await directory.settings(), self.settings)
 
     # The end.
 
