@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from clumpt.idset import IdSet
+from clumpt.ldap import schema
 from clumpt.ldap.requests import Attributes
 from clumpt.ldap.wire import Found
 from clumpt.model import (
@@ -25,9 +26,6 @@ from clumpt.model import (
     Settings,
     State,
 )
-
-#: Rises when a reader of before could misunderstand the entries.
-SCHEMA_VERSION = 1
 
 #: The last second that a generalized time can tell.
 _LAST = 253_402_300_799
@@ -108,7 +106,7 @@ def settings_attributes(settings: Settings) -> Attributes:
     """The attributes of the base entry that hold C{settings}."""
     return {
         "clumptDeployment": _texts([settings.deployment]),
-        "clumptSchemaVersion": _numbers(SCHEMA_VERSION),
+        "clumptSchemaVersion": _numbers(schema.VERSION),
         "clumptNeighbours": _numbers(settings.neighbours),
         "clumptKnownBy": _numbers(settings.known_by),
         "clumptInitial": _numbers(settings.initial),
@@ -118,7 +116,7 @@ def settings_attributes(settings: Settings) -> Attributes:
 
 def read_settings(found: Found) -> Settings:
     """The settings in the base entry."""
-    if int(_one(found, "clumptSchemaVersion")) > SCHEMA_VERSION:
+    if int(_one(found, "clumptSchemaVersion")) > schema.VERSION:
         raise ValueError("the directory was set up by a newer Clumpt: upgrade this one")
     return Settings(
         deployment=_one(found, "clumptDeployment"),

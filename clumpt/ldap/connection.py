@@ -154,11 +154,11 @@ class Servers:
         return await self._writer.run(action, again=False)
 
     async def _first(self, action: Action[T], passing: frozenset[int]) -> T:
-        self._check_open()
         refused: Refusal | None = None
         silent: list[str] = []
         # Sorting is stable: those that failed just now come last, in their order.
         for server in sorted(self._servers, key=lambda server: server.resting):
+            self._check_open()
             try:
                 return await server.run(action, again=True)
             except DirectoryUnavailable as failure:

@@ -14,7 +14,7 @@ from clumpt.aio import deferred
 from clumpt.errors import BadInput, Conflict, DirectoryRefused, IdentityError
 from clumpt.idset import IdSet
 from clumpt.interfaces import IDirectory
-from clumpt.ldap import codec, requests
+from clumpt.ldap import codec, layout, requests
 from clumpt.ldap.connection import Servers
 from clumpt.ldap.dn import Tree
 from clumpt.ldap.entries import Entries, Where
@@ -26,6 +26,7 @@ from clumpt.ldap.results import (
     VALUE_EXISTS,
     AnswerLost,
 )
+from clumpt.ldap.setup import initialise, schema_problems
 from clumpt.ldap.updates import Updates
 from clumpt.ldap.wire import Found, Wire
 from clumpt.model import Entry, Group, GroupName, Peer, PeerName, PeerStatus, Seq, Settings
@@ -50,6 +51,23 @@ class LdapDirectory:
         self._entries = Entries(self._servers, self._tree)
         self._updates = Updates(self._entries)
 
+    # Setting up: for administrators, not in the interface.
+
+    @deferred
+    async def initialise(self, settings: Settings) -> None:
+        """
+        Create the base with C{settings} and the branches; what is there already stays as it is.
+
+        Fails with L{IdentityError} if the base belongs to another deployment.
+        """
+        await initialise(self._entries, settings)
+        self._same_deployment(await self._settings(self._servers.writer), settings)
+
+    @deferred
+    async def verify_schema(self) -> Sequence[str]:
+        """What the writer lacks of Clumpt's schema, one line each; empty if it has everything."""
+        return await schema_problems(self._entries)
+
     # Settings and trust.
 
     @deferred
@@ -73,18 +91,20 @@ class LdapDirectory:
     @deferred
     async def change_settings(self, settings: Settings) -> None:
         """Replace the settings; fails with L{IdentityError} if the deployment id would change."""
-        old = await self._settings(self._servers.writer)
-        if old.deployment != settings.deployment:
-            raise IdentityError(
-                f"{self._tree.base} belongs to deployment {old.deployment}, not to {settings.deployment}"
-            )
+        self._same_deployment(await self._settings(self._servers.writer), settings)
         change = requests.replace(self._tree.base, codec.settings_attributes(settings))
         await self._entries.write(change, "changing the settings")
+
+    def _same_deployment(self, there: Settings, ours: Settings) -> None:
+        if there.deployment != ours.deployment:
+            raise IdentityError(
+                f"{self._tree.base} belongs to deployment {there.deployment}, not to {ours.deployment}"
+            )
 
     @deferred
     async def root_documents(self) -> Sequence[bytes]:
         """The root envelopes, version 1 first."""
-        found = await self._entries.listed("trust", requests.present(), codec.DOCUMENT)
+        found = await self._entries.listed(layout.TRUST, requests.present(), codec.DOCUMENT)
         documents = self._entries.all_readable(found, codec.read_document)
         return [envelope for _, envelope in sorted(documents)]
 
@@ -92,7 +112,7 @@ class LdapDirectory:
     async def add_root(self, version: int, envelope: bytes) -> None:
         """Publish a root document.  Fails with L{Conflict} if that version exists."""
         name = f"root-{version}"
-        dn = self._tree.entry("trust", name)
+        dn = self._tree.entry(layout.TRUST, name)
         op = requests.add(dn, codec.document_attributes(name, version, envelope))
         try:
             code = await self._entries.write(op, f"adding {dn}", (SUCCESS, ENTRY_EXISTS))
@@ -109,16 +129,16 @@ class LdapDirectory:
     @deferred
     async def groups(self) -> Sequence[Group]:
         """All groups by name."""
-        found = await self._entries.listed("groups", requests.present(), codec.GROUP)
+        found = await self._entries.listed(layout.GROUPS, requests.present(), codec.GROUP)
         groups = self._entries.all_readable(
-            found, lambda one: codec.read_group(one, self._tree.name_in("groups", one.dn))
+            found, lambda one: codec.read_group(one, self._tree.name_in(layout.GROUPS, one.dn))
         )
         return sorted(groups, key=lambda group: group.name)
 
     @deferred
     async def put_group(self, group: Group) -> None:
         """Create or replace a group; fails with L{Conflict} if its name exists in other letters."""
-        await self._entries.put("groups", "clumptGroup", group.name, codec.group_attributes(group))
+        await self._entries.put(layout.GROUPS, "clumptGroup", group.name, codec.group_attributes(group))
 
     @deferred
     async def peers(self, groups: Collection[GroupName] | None = None) -> Sequence[Peer]:
@@ -127,25 +147,25 @@ class LdapDirectory:
         wanted = None
         if groups is not None:
             wanted = [name for name, member_of in memberships.items() if not member_of.isdisjoint(groups)]
-        found = await self._entries.named("peers", wanted, codec.PEER)
+        found = await self._entries.named(layout.PEERS, wanted, codec.PEER)
         return self._read_peers(found, memberships)
 
     @deferred
     async def peer(self, name: PeerName) -> Peer | None:
         """One peer, or None."""
-        dn = self._tree.entry("peers", name)
+        dn = self._tree.entry(layout.PEERS, name)
         found = await self._entries.read(dn, codec.PEER, self._servers.anywhere)
         if found is None:
             return None
-        groups = await self._entries.listed("groups", requests.equal("member", dn), ["cn"])
-        names = {GroupName(group) for one in groups if (group := self._entries.name("groups", one))}
+        groups = await self._entries.listed(layout.GROUPS, requests.equal("member", dn), ["cn"])
+        names = {GroupName(group) for one in groups if (group := self._entries.name(layout.GROUPS, one))}
         return next(iter(self._read_peers([found], {name.lower(): names})), None)
 
     async def _memberships(self) -> Mapping[str, set[GroupName]]:
         """The groups of each peer, by its name in lower case, since LDAP may spell it otherwise."""
         memberships: dict[str, set[GroupName]] = defaultdict(set)
-        for found in await self._entries.listed("groups", requests.present(), ["cn", "member"]):
-            group = self._entries.name("groups", found)
+        for found in await self._entries.listed(layout.GROUPS, requests.present(), ["cn", "member"]):
+            group = self._entries.name(layout.GROUPS, found)
             if group is None:
                 continue
             for member in found.attributes.get("member", ()):
@@ -155,13 +175,13 @@ class LdapDirectory:
         return memberships
 
     def _member(self, dn: bytes) -> str:
-        return self._tree.name_in("peers", dn.decode("utf-8"))
+        return self._tree.name_in(layout.PEERS, dn.decode("utf-8"))
 
     def _read_peers(
         self, found: Sequence[Found], groups: Mapping[str, Collection[GroupName]]
     ) -> Sequence[Peer]:
         def read(one: Found) -> Peer:
-            name = self._tree.name_in("peers", one.dn)
+            name = self._tree.name_in(layout.PEERS, one.dn)
             return codec.read_peer(one, name, frozenset(groups.get(name.lower(), ())))
 
         return sorted(self._entries.all_readable(found, read), key=lambda peer: peer.name)
@@ -177,11 +197,11 @@ class LdapDirectory:
         unknown = peer.groups - await self._group_names()
         if unknown:
             raise BadInput(f"there is no group {', '.join(sorted(unknown))}: create it first")
-        await self._entries.put("peers", "clumptPeer", peer.name, codec.peer_attributes(peer))
-        dn = self._tree.entry("peers", peer.name)
+        await self._entries.put(layout.PEERS, "clumptPeer", peer.name, codec.peer_attributes(peer))
+        dn = self._tree.entry(layout.PEERS, peer.name)
         old = await self._groups_of(dn)
         for group in sorted(peer.groups - old):
-            add = requests.add_values(self._tree.entry("groups", group), "member", [dn.encode()])
+            add = requests.add_values(self._tree.entry(layout.GROUPS, group), "member", [dn.encode()])
             await self._entries.write(add, f"adding {dn} to {group}", (SUCCESS, VALUE_EXISTS))
         await self._leave(dn, old - peer.groups)
 
@@ -193,24 +213,24 @@ class LdapDirectory:
 
     async def _writer_groups(self, filter: object) -> set[GroupName]:
         async def search(wire: Wire) -> list[Found]:
-            return await wire.search(self._tree.folder("groups"), filter, ["cn"])
+            return await wire.search(self._tree.branch(layout.GROUPS), filter, ["cn"])
 
-        names = (self._entries.name("groups", one) for one in await self._servers.writer(search))
+        names = (self._entries.name(layout.GROUPS, one) for one in await self._servers.writer(search))
         return {GroupName(name) for name in names if name}
 
     async def _leave(self, dn: str, groups: Collection[GroupName]) -> None:
         for group in sorted(groups):
-            take = requests.delete_values(self._tree.entry("groups", group), "member", [dn.encode()])
+            take = requests.delete_values(self._tree.entry(layout.GROUPS, group), "member", [dn.encode()])
             doing = f"taking {dn} out of {group}"
             await self._entries.write(take, doing, (SUCCESS, NO_SUCH_ATTRIBUTE, NO_SUCH_OBJECT))
 
     @deferred
     async def remove_peer(self, name: PeerName) -> None:
         """Forget a peer, its memberships and its status; does nothing if it is not there."""
-        dn = self._tree.entry("peers", name)
+        dn = self._tree.entry(layout.PEERS, name)
         await self._leave(dn, await self._groups_of(dn))
         # The peer itself comes last, so that a removal that was cut short shows, and can be repeated.
-        for entry in (self._tree.entry("status", name), dn):
+        for entry in (self._tree.entry(layout.STATUS, name), dn):
             await self._entries.write(requests.delete(entry), f"removing {entry}", (SUCCESS, NO_SUCH_OBJECT))
 
     # Updates.
@@ -240,7 +260,7 @@ class LdapDirectory:
     @deferred
     async def report(self, status: PeerStatus) -> None:
         """Replace what this peer says of itself; allowed to the peer alone."""
-        dn = self._tree.entry("status", status.peer)
+        dn = self._tree.entry(layout.STATUS, status.peer)
         attributes = codec.status_attributes(status)
         whole = {"objectClass": [b"clumptStatus"], "cn": [status.peer.encode()], **attributes}
 
@@ -257,10 +277,10 @@ class LdapDirectory:
     @deferred
     async def statuses(self, peers: Collection[PeerName] | None = None) -> Mapping[PeerName, PeerStatus]:
         """What these peers, or all, last said of themselves; who never reported is missing."""
-        found = await self._entries.named("status", peers, codec.STATUS)
+        found = await self._entries.named(layout.STATUS, peers, codec.STATUS)
         statuses = self._entries.all_readable(
             [one for one in found if codec.reported(one)],
-            lambda one: codec.read_status(one, self._tree.name_in("status", one.dn)),
+            lambda one: codec.read_status(one, self._tree.name_in(layout.STATUS, one.dn)),
         )
         return {status.peer: status for status in statuses}
 

@@ -6,7 +6,8 @@ import re
 
 from attrs import field, frozen
 
-from clumpt.errors import BadInput
+from clumpt.ldap import layout
+from clumpt.ldap.bootstrap import checked_base
 
 #: Type and value of each part, the entry's own first; in lower case, as LDAP compares ours.
 Key = tuple[tuple[str, str], ...]
@@ -60,35 +61,28 @@ def key(text: str) -> Key:
 @frozen
 class Tree:
     """
-    Where things lie below the base of a deployment.
+    Where things lie below the base of a deployment (see L{layout}).
 
-    Raises L{BadInput} if the base is not a distinguished name.
+    Raises L{BadInput} if this cannot be a base.
     """
 
-    base: str = field()
+    base: str = field(converter=checked_base)
 
-    @base.validator
-    def _is_name(self, _: object, base: str) -> None:
-        try:
-            parse(base)
-        except ValueError as error:
-            raise BadInput(f"{error}; a base looks like o=clumpt or ou=clumpt,dc=example,dc=org") from error
+    def branch(self, branch: str) -> str:
+        """The entry at the top of a branch, one of those in L{layout}."""
+        return f"{branch},{self.base}"
 
-    def folder(self, name: str) -> str:
-        """One of the folders: trust, groups, peers, updates, status."""
-        return f"ou={name},{self.base}"
-
-    def entry(self, folder: str, name: str) -> str:
-        """The entry C{cn=name} in a folder."""
-        return child("cn", name, self.folder(folder))
+    def entry(self, branch: str, name: str) -> str:
+        """The entry C{cn=name} in a branch."""
+        return child("cn", name, self.branch(branch))
 
     def update(self, seq: int) -> str:
         """An update."""
-        return child("clumptSeq", str(seq), self.folder("updates"))
+        return child("clumptSeq", str(seq), self.branch(layout.UPDATES))
 
-    def name_in(self, folder: str, text: str) -> str:
-        """The own name of the entry C{text}, which lies in C{folder}; raises ValueError if it does not."""
+    def name_in(self, branch: str, text: str) -> str:
+        """The own name of the entry C{text}, which lies in C{branch}; raises ValueError if it does not."""
         parts = parse(text)
-        if key(text)[1:] != key(self.folder(folder)):
-            raise ValueError(f"{text!r} does not lie in {self.folder(folder)!r}")
+        if key(text)[1:] != key(self.branch(branch)):
+            raise ValueError(f"{text!r} does not lie in {self.branch(branch)!r}")
         return parts[0][1]

@@ -50,28 +50,28 @@ class Entries:
     tree: Tree
     _complained: set[str] = field(factory=set, init=False)
 
-    async def listed(self, folder: str, filter: Any, attributes: Iterable[str]) -> list[Found]:
-        """All entries in a folder that pass C{filter}."""
+    async def listed(self, branch: str, filter: Any, attributes: Iterable[str]) -> list[Found]:
+        """All entries in a branch that pass C{filter}."""
 
         async def search(wire: Wire) -> list[Found]:
-            return await wire.search(self.tree.folder(folder), filter, attributes)
+            return await wire.search(self.tree.branch(branch), filter, attributes)
 
         return await self.servers.anywhere(search)
 
     async def named(
-        self, folder: str, names: Collection[str] | None, attributes: Iterable[str]
+        self, branch: str, names: Collection[str] | None, attributes: Iterable[str]
     ) -> list[Found]:
-        """The entries in a folder that have one of C{names}, or all for None."""
+        """The entries in a branch that have one of C{names}, or all for None."""
         if names is None:
-            return await self.listed(folder, requests.present(), attributes)
+            return await self.listed(branch, requests.present(), attributes)
         if len(names) > MOST_BY_NAME:
             wanted = {name.lower() for name in names}
-            everything = await self.listed(folder, requests.present(), attributes)
-            return [one for one in everything if (self.name(folder, one) or "").lower() in wanted]
+            everything = await self.listed(branch, requests.present(), attributes)
+            return [one for one in everything if (self.name(branch, one) or "").lower() in wanted]
         found: list[Found] = []
         for batch in batches(sorted(names)):
             by_name = requests.any_of([requests.equal("cn", name) for name in batch])
-            found += await self.listed(folder, by_name, attributes)
+            found += await self.listed(branch, by_name, attributes)
         return found
 
     async def read(self, dn: str, attributes: Iterable[str], where: Where) -> Found | None:
@@ -92,26 +92,26 @@ class Entries:
 
         return await (where or self.servers.writer)(ask)
 
-    async def put(self, folder: str, kind: str, name: str, attributes: Attributes) -> None:
+    async def put(self, branch: str, kind: str, name: str, attributes: Attributes) -> None:
         """
-        Create the entry C{cn=name} in a folder, or replace these attributes of it.
+        Create the entry C{cn=name} in a branch, or replace these attributes of it.
 
         Raises L{Conflict} if it exists under the same name in other letters.
         """
-        dn = self.tree.entry(folder, name)
+        dn = self.tree.entry(branch, name)
         found = await self.read(dn, ["cn"], self.servers.writer)
         if found is None:
             whole = {"objectClass": [kind.encode()], "cn": [name.encode()], **attributes}
             code = await self.write(requests.add(dn, whole), f"adding {dn}", (SUCCESS, ENTRY_EXISTS))
             if code == SUCCESS:
                 return
-        elif self.name(folder, found) != name:
-            raise Conflict(f"{name} exists already, spelled {self.name(folder, found)}")
+        elif self.name(branch, found) != name:
+            raise Conflict(f"{name} exists already, spelled {self.name(branch, found)}")
         await self.write(requests.replace(dn, attributes), f"changing {dn}")
 
-    def name(self, folder: str, found: Found) -> str | None:
-        """The name of an entry in a folder; None if it is malformed."""
-        return self.readable(found, lambda: self.tree.name_in(folder, found.dn))
+    def name(self, branch: str, found: Found) -> str | None:
+        """The name of an entry in a branch; None if it is malformed."""
+        return self.readable(found, lambda: self.tree.name_in(branch, found.dn))
 
     def readable(self, found: Found, read: Callable[[], T]) -> T | None:
         """What C{read} makes of an entry; None if it is malformed, which is logged once."""

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from clumpt.errors import Conflict, SequenceTaken
 from clumpt.idset import IdSet, Range
-from clumpt.ldap import codec, requests
+from clumpt.ldap import codec, layout, requests
 from clumpt.ldap.entries import Entries, batches
 from clumpt.ldap.results import CONSTRAINT, ENTRY_EXISTS, SUCCESS, AnswerLost
 from clumpt.ldap.wire import Found, Wire
@@ -57,21 +57,21 @@ class Updates:
 
         async def look(wire: Wire) -> list[Found]:
             from_first = requests.between("clumptSeq", max(first, 1), None)
-            return await wire.some(self._folder, from_first, ["clumptSeq"], STRIDE)
+            return await wire.some(self._branch, from_first, ["clumptSeq"], STRIDE)
 
         found = await self._entries.servers.anywhere(look)
         seqs = self._entries.all_readable(found, codec.read_seq)
         return max(seqs, default=0), len(found) < STRIDE
 
     @property
-    def _folder(self) -> str:
-        return self._entries.tree.folder("updates")
+    def _branch(self) -> str:
+        return self._entries.tree.branch(layout.UPDATES)
 
     async def fetch(self, ids: IdSet) -> list[bytes]:
         """The envelopes of those of C{ids} that are registered, in order of seq."""
         envelopes: dict[Seq, bytes] = {}
         for ranges in batches(ids.ranges):
-            found = await self._entries.listed("updates", _in_ranges(ranges), codec.UPDATE)
+            found = await self._entries.listed(layout.UPDATES, _in_ranges(ranges), codec.UPDATE)
             envelopes.update(self._entries.all_readable(found, codec.read_update))
         return [envelopes[seq] for seq in sorted(envelopes)]
 
@@ -103,7 +103,7 @@ class Updates:
         )
 
         async def look(wire: Wire) -> list[Found]:
-            return await wire.search(self._folder, about, _IDENTITY)
+            return await wire.search(self._branch, about, _IDENTITY)
 
         found = await self._entries.servers.writer(look)
         identities = self._entries.all_readable(

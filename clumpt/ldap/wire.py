@@ -265,6 +265,7 @@ class Wire(LDAPClient):
         if self._messages.waiting:
             # Whatever came in the clear behind the answer could be anybody's.
             self.abort("it sent more in the clear after agreeing to TLS")
+        if not self.usable:
             raise DirectoryUnavailable(f"{self._server}: {self._why}")
         self.transport.startTLS(creator)
 
