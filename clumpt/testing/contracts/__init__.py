@@ -1,1 +1,1 @@
-"""What every implementation of a seam must do: tests without a subject, for real parts and fakes alike."""
+"""The contracts: one class of tests for a seam, passed by the fake and by the real part alike."""
