@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory, IStreamClientEndpoint, ITransport
 from zope.interface import Attribute, Interface
 
 from clumpt.idset import IdSet
@@ -31,7 +32,7 @@ from clumpt.model import (
     State,
     Update,
 )
-from clumpt.pieces import Bits, Digest
+from clumpt.pieces import LARGEST, Bits, Digest
 
 
 class IDirectory(Interface):
@@ -389,8 +390,12 @@ class ILink(Interface):
     def hashes(digest: Digest) -> Deferred[bytes]:
         """The raw list of piece hashes of a package."""
 
-    def piece(digest: Digest, index: int) -> Deferred[bytes]:
-        """One piece of a package (R35)."""
+    def piece(digest: Digest, index: int, size: int = LARGEST) -> Deferred[bytes]:
+        """
+        One piece of a package (R35).
+
+        @param size: bytes that the piece has; a peer that sends more is hung up on.
+        """
 
     def holding(digest: Digest, count: int, bits: Bits) -> None:
         """Tell which of the C{count} pieces we hold, and that we want the others if any is missing."""
@@ -467,6 +472,24 @@ class IPeerEvents(Interface):
 
     def output_wanted(link: ILink, seq: Seq) -> bytes:
         """What the install of C{seq} printed here."""
+
+
+class ISecurity(Interface):
+    """How wires are protected, and who is at the far end: a peer's name comes from here alone."""
+
+    def client(endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
+        """C{endpoint}, with every connection made through it protected."""
+
+    def server(factory: IProtocolFactory) -> IProtocolFactory:
+        """C{factory}, with every connection that it serves protected."""
+
+    def identity(transport: ITransport) -> tuple[PeerName, Digest]:
+        """
+        Who is at the far end of C{transport}, once its handshake is over: the name, and the SHA-256 of
+        the public key (SubjectPublicKeyInfo).
+
+        Raises L{clumpt.errors.Untrusted} if it shows no name that this deployment could have given.
+        """
 
 
 class INetwork(Interface):
