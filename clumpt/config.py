@@ -96,6 +96,9 @@ class DirectorySection:
         OPTIONAL_PATH, None, "The file whose first line is the password for bind = simple."
     )
     timeout: float = setting(SECONDS, 10.0, "Seconds to wait for one answer.")
+    report_delay: float = setting(
+        SECONDS, 1.0, "Seconds over which what happens here is gathered into one report to the directory."
+    )
     allow_plain: bool = setting(
         YES_NO, False, "Whether ldap:// without starttls is allowed. Never over a network."
     )

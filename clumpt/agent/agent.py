@@ -203,6 +203,12 @@ class Agent:
         """Read the directory anew, soon (SIGHUP, R67)."""
         self.sync.refresh_soon()
 
+    def behave(self, manners: Manners) -> None:
+        """Behave in another way from now on."""
+        self.manners = manners
+        self.server.upload.rate = manners.upload
+        self.fetcher.download.rate = manners.download
+
     # What changes here.
 
     def _regroup(self) -> None:

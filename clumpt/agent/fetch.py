@@ -48,7 +48,7 @@ class Fetcher:
     _reactor: IReactorTime
     _random: Random
     _repository: IRepository
-    _download: Bucket
+    download: Bucket
     _links: Callable[[], dict[PeerName, ILink]]
     _arrived: Callable[[Package, int], None]
     _completed: Callable[[Package], None]
@@ -166,7 +166,7 @@ class Fetcher:
         package, swarm = arrival.package, arrival.swarm
         length = package.pieces.length(ask.index)
         try:
-            if (pause := self._download.take(length, self._reactor.seconds())) > 0:
+            if (pause := self.download.take(length, self._reactor.seconds())) > 0:
                 await sleep(self._reactor, pause)
             data = await link.piece(package.sha256, ask.index)
             self._received(arrival, ask, data)

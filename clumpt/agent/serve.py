@@ -30,7 +30,7 @@ class Server:
 
     _reactor: IReactorTime
     _repository: IRepository
-    _upload: Bucket
+    upload: Bucket
     _served: Callable[[Package], bool]
     _packages: dict[Digest, Package] = field(factory=dict, init=False)
     _waiting: dict[PeerName, int] = field(factory=dict, init=False)
@@ -70,7 +70,7 @@ class Server:
         data = self._repository.read(package, index)
         if data is None:
             raise NotHere(f"no piece {index} of {digest}")
-        if (pause := self._upload.take(len(data), self._reactor.seconds())) > 0:
+        if (pause := self.upload.take(len(data), self._reactor.seconds())) > 0:
             self._waiting[peer] = waiting + 1
             await sleep(self._reactor, pause)
             self._waiting[peer] -= 1

@@ -1,0 +1,294 @@
+"""The peer: C{twistd -n clumpt --config /etc/clumpt.ini}, or C{clumptd}."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from random import Random, SystemRandom
+from typing import Any
+
+from attrs import define, field, frozen
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from clumpt.agent.agent import Agent, Manners
+from clumpt.aio import deferred
+from clumpt.apps.oneshot import Status, ToolOptions, status_of, steady
+from clumpt.apps.rooms import directory, ldap_tls, read
+from clumpt.config import DEFAULT_PATH, Config
+from clumpt.configfile import load
+from clumpt.configtext import render
+from clumpt.errors import ClumptError, ConfigurationError, IdentityError
+from clumpt.install.command import Rules
+from clumpt.install.runner import HelperInstaller
+from clumpt.install.spool import Spool
+from clumpt.interfaces import IInstaller, IJournal, ISecurity, IStorage
+from clumpt.ldap.directory import LdapDirectory
+from clumpt.ldap.servers import Reach, Tls, over_network
+from clumpt.model import PeerName
+from clumpt.protocols.client import Network
+from clumpt.protocols.limits import Limits
+from clumpt.protocols.tls import TlsSecurity
+from clumpt.store.journal import SqliteJournal
+from clumpt.store.repository import FileRepository
+from clumpt.store.storage import DiskStorage
+from clumpt.trust.keyring import Keyring
+
+
+@frozen
+class Node:
+    """
+    What a peer finds on its node, real or simulated.
+
+    @ivar root: the pinned root document, version 1.
+    @ivar reactor: the node's own; simulated peers have one each.
+    @ivar wall: seconds since the epoch.
+    @ivar reach: how a directory server is reached; C{ldap_tls} is for StartTLS.
+    @ivar installer: made once the journal is open: it is given the root documents in force.
+    @ivar in_thread: runs slow work on the disk; fires with its result.
+    """
+
+    root: bytes
+    reactor: Any
+    random: Random
+    wall: Callable[[], float]
+    security: ISecurity
+    reach: Reach
+    ldap_tls: Tls | None
+    storage: IStorage
+    journal: IJournal
+    installer: Callable[[Callable[[], Sequence[bytes]]], IInstaller]
+    in_thread: Callable[..., Deferred[Any]]
+
+
+@define(eq=False)
+class Peer:
+    """A peer that is wired: its agent, and what must be closed after it."""
+
+    agent: Agent
+    directory: LdapDirectory
+    journal: IJournal
+
+    @deferred
+    async def stop(self) -> None:
+        """End cleanly; fires when all is closed."""
+        await self.agent.stop()
+        await self.directory.close()
+        self.journal.close()
+
+
+def manners(config: Config) -> Manners:
+    """How C{config} lets a peer behave."""
+    return Manners(
+        serve_installed=config.peer.serve == "installed",
+        jitter=config.peer.interval_jitter,
+        report_delay=config.directory.report_delay,
+        fanout=config.limits.fanout,
+        upload=config.limits.upload,
+        download=config.limits.download,
+    )
+
+
+@deferred
+async def build(config: Config, node: Node) -> Peer:
+    """
+    Wire one peer; daemon and simulator alike do it here.
+
+    Fails with L{ClumptError} if the node's disk or documents cannot be used.
+    """
+    kept = node.journal.roots()
+    if kept and kept[0] != node.root:
+        raise IdentityError(
+            f"{config.peer.state} belongs to another deployment than {config.trust.root}: "
+            "give this peer another state folder, or the root document it was enrolled with"
+        )
+    keyring = Keyring.trusting(kept or [node.root])
+    name = PeerName(config.peer.name)
+    node.journal.identity(keyring.deployment, name)
+    if not kept:
+        node.journal.add_root(node.root)
+    repository = await FileRepository.open(node.storage, node.in_thread, config.limits.quota)
+    network = Network(
+        node.reactor,
+        node.reactor,
+        node.random,
+        node.security,
+        name,
+        config.peer.listen,
+        (config.peer.notify_port, config.peer.update_port),
+        Limits(links=config.limits.links),
+    )
+    base = directory(config, node.reactor, node.reach, node.ldap_tls)
+    agent = Agent(
+        name,
+        manners(config),
+        node.reactor,
+        node.random,
+        node.wall,
+        base,
+        network,
+        node.journal,
+        repository,
+        node.installer(node.journal.roots),
+        keyring,
+    )
+    return Peer(agent, base, node.journal)
+
+
+def real_node(config: Config, reactor: Any, in_thread: Callable[..., Deferred[Any]]) -> Node:
+    """The node that this process runs on; raises L{ClumptError}."""
+    state = config.peer.state
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as trouble:
+        raise ConfigurationError(
+            f"{state}: cannot be made: {trouble.strerror} (state, in [peer])"
+        ) from trouble
+    root = read(config.trust.root, "the pinned root document")
+    journal, damaged = SqliteJournal.open(state / "journal.db")
+    if damaged is not None:
+        Logger().critical(
+            "the journal was damaged and is kept as {damaged}; what the directory does not know to be "
+            "installed is held until an administrator decides",
+            damaged=str(damaged),
+        )
+    rules = Rules(
+        config.install.allowed, str(config.install.root), config.install.timeout, config.install.lock_timeout
+    )
+    helper = (sys.executable, "-m", "clumpt.apps.install_helper")
+    tls = ldap_tls(config)
+
+    def installer(roots: Callable[[], Sequence[bytes]]) -> IInstaller:
+        return HelperInstaller(reactor, reactor, Spool(state / "spool"), rules, roots, helper)
+
+    return Node(
+        root,
+        reactor,
+        SystemRandom(),
+        time.time,
+        TlsSecurity(reactor, config.tls.ca, config.tls.certificate, config.tls.key),
+        over_network(reactor, tls),
+        tls,
+        DiskStorage(state),
+        journal,
+        installer,
+        in_thread,
+    )
+
+
+class Options(ToolOptions):
+    """The words on the command line of the daemon."""
+
+    synopsis = "[--config FILE] [--check-config]"
+    optParameters = [["config", "c", str(DEFAULT_PATH), "The configuration file; see clumpt.ini(5)."]]
+    optFlags = [
+        ["check-config", None, "Print the merged configuration and where each value is from, and end."]
+    ]
+
+    def postOptions(self) -> None:
+        """Read the configuration; all its mistakes are told at once."""
+        self.config = load(Path(self["config"]))
+        if self["check-config"]:
+            sys.stdout.write(render(self.config))
+            raise SystemExit(0)
+        parent = self.parent
+        if parent is not None and "logger" in parent and not (parent["logger"] or parent["logfile"]):
+            log = self.config.log
+            parent["logger"] = f"clumpt.apps.logs.{log.format}.{log.level}"
+
+
+@define(eq=False)
+class Daemon(Service):
+    """
+    The peer as a service: starts, reloads and ends it.
+
+    @ivar ended: called with the exit status when the peer cannot start.
+    """
+
+    path: Path
+    config: Config
+    _reactor: Any
+    _node: Callable[[Config, Any], Node]
+    _ended: Callable[[int], None]
+    _peer: Peer | None = field(default=None, init=False)
+    _security: ISecurity | None = field(default=None, init=False)
+    log = Logger()
+
+    def startService(self) -> None:
+        """Start as soon as the reactor runs, so that a failure can end it."""
+        super().startService()
+        self._reactor.callWhenRunning(lambda: self._start().addErrback(self._failed))
+
+    @deferred
+    async def _start(self) -> None:
+        node = self._node(self.config, self._reactor)
+        self._security = node.security
+        self._peer = await build(self.config, node)
+        await self._peer.agent.start()
+        self.log.info("{peer} is up", peer=self._peer.agent.name)
+
+    def _failed(self, failure: Failure) -> None:
+        if not self.running:
+            return
+        if isinstance(failure.value, ClumptError):
+            self.log.critical("cannot start: {reason}", reason=str(failure.value))
+            self._ended(int(status_of(failure.value)))
+        else:
+            self.log.failure("cannot start", failure)
+            self._ended(int(Status.UNEXPECTED))
+
+    def stopService(self) -> Deferred[None] | None:
+        """End cleanly; fires when all is closed."""
+        super().stopService()
+        return self._peer.stop() if self._peer is not None else None
+
+    def reload(self) -> None:
+        """Read the configuration, the certificates and the directory anew (SIGHUP)."""
+        try:
+            config = load(self.path)
+            if isinstance(self._security, TlsSecurity):
+                self._security.reload()
+        except ClumptError as wrong:
+            self.log.error("not reloaded, everything stays as it was: {wrong}", wrong=str(wrong))
+            return
+        if self._peer is not None:
+            self._peer.agent.behave(manners(config))
+            self._peer.agent.reload()
+        self.log.info("reloaded; names, ports, folders and servers change at the next start only")
+        self.config = config
+
+
+def makeService(options: Options) -> Daemon:
+    """The service that twistd runs."""
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    steady(reactor)
+    status = [0]
+
+    def ended(code: int) -> None:
+        status[0] = code
+        reactor.stop()
+
+    # twistd itself always ends with 0.
+    atexit.register(lambda: os._exit(status[0]) if status[0] else None)
+    disk = ThreadPool(0, 1, "disk")
+    reactor.addSystemEventTrigger("before", "startup", disk.start)
+    reactor.addSystemEventTrigger("after", "shutdown", disk.stop)
+
+    def node(config: Config, reactor: Any) -> Node:
+        return real_node(config, reactor, lambda call, *words: deferToThreadPool(reactor, disk, call, *words))
+
+    daemon = Daemon(Path(options["config"]), options.config, reactor, node, ended)
+    # Python calls this between any two instructions: let the reactor take it from there.
+    signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(daemon.reload))
+    return daemon
