@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.job import Agenda, Fetch, Nothing, Run, Settle, Step
-from clumpt.model import Action, Entry, GroupName, Package, PeerName, State, Update
+from clumpt.agent.recovery import verdicts
+from clumpt.model import Action, Entry, Failure, GroupName, Package, PeerName, PeerStatus, State, Update
 from clumpt.pieces import Pieces, digest_of
 
 ALL = GroupName("all")
@@ -149,3 +150,23 @@ class AgendaTests(SynchronousTestCase):
         for seq in over:
             agenda.mark(seq, ends[seq - 1])
         self.assertEqual(set(agenda.settled(len(ends))), over)
+
+
+class RecoveryTests(SynchronousTestCase):
+    """What is done when the journal of a node was lost: L{clumpt.agent.recovery}."""
+
+    def test_verdicts(self) -> None:
+        """What the directory does not know is held, what it knows is believed, what is newer is left open."""
+        agenda = Agenda(ME, frozenset({ALL}))
+        agenda.add([entry(seq) for seq in range(1, 6)])
+        failure = Failure(2, State.FAILED, 9, 0, "no")
+        status = PeerStatus(ME, head=4, settled=2, above="4", failures=(failure,))
+        found = {seq: outcome.state for seq, outcome in verdicts(agenda, status, 5)}
+        self.assertEqual(found, {1: State.DONE, 2: State.FAILED, 3: State.HELD, 4: State.DONE})
+
+    def test_never_reported(self) -> None:
+        """Of a peer that never said anything, nothing is known: all is held."""
+        agenda = Agenda(ME, frozenset({ALL}))
+        agenda.add([entry(1), entry(2)])
+        found = {seq: outcome.state for seq, outcome in verdicts(agenda, None, 2)}
+        self.assertEqual(found, {1: State.HELD, 2: State.HELD})

@@ -21,11 +21,12 @@ from clumpt.agent.gossip import Gossip
 from clumpt.agent.job import Agenda
 from clumpt.agent.queue import INTERRUPTED, Queue
 from clumpt.agent.rate import Bucket
+from clumpt.agent.recovery import verdicts
 from clumpt.agent.report import Reporter, summarise
 from clumpt.agent.roster import Roster
 from clumpt.agent.serve import Server
 from clumpt.agent.spread import Spread
-from clumpt.agent.sync import Sync
+from clumpt.agent.sync import DIRECTORY, Sync
 from clumpt.aio import deferred
 from clumpt.errors import DirectoryRefused, DirectoryUnavailable, NotHere, Untrusted
 from clumpt.idset import IdSet
@@ -75,6 +76,7 @@ class Agent:
     One peer, in one piece: give it the rooms below, start it, stop it.
 
     @ivar wall: seconds since the epoch, to show.
+    @ivar mended: given if the journal was lost; called once nothing can be run twice for it.
     """
 
     name: PeerName
@@ -88,6 +90,7 @@ class Agent:
     _repository: IRepository
     _installer: IInstaller
     _keyring: IKeyring
+    _mended: Callable[[], None] | None = None
     chain: Chain = field(init=False)
     agenda: Agenda = field(init=False)
     roster: Roster = field(init=False)
@@ -162,6 +165,8 @@ class Agent:
         self.agenda.states.update(self._journal.states())
         await self._read_directory()
         self._regroup()
+        if self._mended is not None:
+            await self._recover(self._mended)
         await self._network.start(self)
         self._network.keep(self.roster.neighbours())
         self.sync.start()
@@ -183,6 +188,17 @@ class Agent:
                     raise
                 self._log.warn("waiting for the directory: {trouble}", trouble=trouble)
             await self._pause()
+
+    async def _recover(self, mended: Callable[[], None]) -> None:
+        """The journal was lost: settle or hold what may have run, by what the directory knows."""
+        head = await self._directory.head()
+        status = (await self._directory.statuses([self.name])).get(self.name)
+        self._took(await self._directory.updates(IdSet.upto(head)), DIRECTORY)
+        for seq, outcome in list(verdicts(self.agenda, status, head)):
+            self._journal.settle(seq, outcome, self._wall())
+            self.agenda.mark(seq, outcome.state)
+        self._regroup()
+        mended()
 
     def _pause(self) -> Deferred[None]:
         waiting: Deferred[None] = Deferred()

@@ -18,6 +18,8 @@ from clumpt.idset import IdSet
 from clumpt.interfaces import IDirectory, ILink, INetwork
 from clumpt.model import Address, Entry, PeerName
 
+#: The sender of what came from the directory; no peer can have this name.
+DIRECTORY = PeerName("the directory")
 #: Updates asked of the directory at a time.
 PAGE = 200
 #: Seconds between two readings of the directory that peers may cause.
@@ -198,7 +200,7 @@ class Sync:
             while self._chain.head < head and not self._stopped:
                 ids = IdSet([(self._chain.head + 1, min(head, self._chain.head + PAGE))])
                 page = await self._directory.updates(ids)
-                if self._stopped or not self._took(page, PeerName("directory")):
+                if self._stopped or not self._took(page, DIRECTORY):
                     return
         except (DirectoryUnavailable, DirectoryRefused) as trouble:
             self.directory_trouble = str(trouble)

@@ -55,6 +55,7 @@ class Node:
     @ivar reach: how a directory server is reached; C{ldap_tls} is for StartTLS.
     @ivar installer: made once the journal is open: it is given the root documents in force.
     @ivar in_thread: runs slow work on the disk; fires with its result.
+    @ivar mended: given if the journal was lost; called once nothing can be run twice for it.
     """
 
     root: bytes
@@ -68,6 +69,7 @@ class Node:
     journal: IJournal
     installer: Callable[[Callable[[], Sequence[bytes]]], IInstaller]
     in_thread: Callable[..., Deferred[Any]]
+    mended: Callable[[], None] | None = None
 
 
 @define(eq=False)
@@ -140,6 +142,7 @@ async def build(config: Config, node: Node) -> Peer:
         repository,
         node.installer(node.journal.roots),
         keyring,
+        node.mended,
     )
     return Peer(agent, base, node.journal)
 
@@ -182,6 +185,7 @@ def real_node(config: Config, reactor: Any, in_thread: Callable[..., Deferred[An
         journal,
         installer,
         in_thread,
+        journal.mended if damaged is not None else None,
     )
 
 
