@@ -6,15 +6,15 @@ Notifications, timers, the start and the directory only wake it (R48, R51).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from zope.interface import implementer
 
+from clumpt.agent.answers import Answers
 from clumpt.agent.chain import Chain
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
@@ -28,23 +28,19 @@ from clumpt.agent.serve import Server
 from clumpt.agent.spread import Spread
 from clumpt.agent.sync import DIRECTORY, Sync
 from clumpt.aio import deferred
-from clumpt.errors import DirectoryRefused, DirectoryUnavailable, NotHere, Untrusted
+from clumpt.errors import DirectoryRefused, DirectoryUnavailable
 from clumpt.idset import IdSet
 from clumpt.interfaces import (
     IDirectory,
     IInstaller,
     IJournal,
     IKeyring,
-    ILink,
     INetwork,
-    IPeerEvents,
     IRepository,
 )
-from clumpt.model import Entry, Member, Package, PeerName, PeerStatus, Seq, State
+from clumpt.model import Entry, Package, PeerName, PeerStatus, Seq, State
 from clumpt.pieces import Digest
 
-#: Updates in one page of the table.
-PAGE = 64
 #: Seconds between attempts to start without ever having read the directory.
 START_PAUSE = 5.0
 
@@ -69,7 +65,6 @@ class Manners:
     download: float = 0.0
 
 
-@implementer(IPeerEvents)
 @define(eq=False)
 class Agent:
     """
@@ -100,7 +95,6 @@ class Agent:
     server: Server = field(init=False)
     fetcher: Fetcher = field(init=False)
     spread: Spread = field(init=False)
-    _memberships: dict[PeerName, Member] = field(factory=dict, init=False)
     _hindrances: dict[Digest, str] = field(factory=dict, init=False)
     _stopped: bool = field(default=False, init=False)
     _log = Logger()
@@ -167,7 +161,18 @@ class Agent:
         self._regroup()
         if self._mended is not None:
             await self._recover(self._mended)
-        await self._network.start(self)
+        answers = Answers(
+            self._keyring.deployment,
+            self.chain,
+            self.agenda,
+            self.roster,
+            self.sync,
+            self.spread,
+            self.server,
+            self._installer,
+            self._took,
+        )
+        await self._network.start(answers)
         self._network.keep(self.roster.neighbours())
         self.sync.start()
         self.queue.wake()
@@ -321,81 +326,3 @@ class Agent:
             reason=reason,
             seen=int(self._wall()),
         )
-
-    # What linked peers tell and ask: L{IPeerEvents}.
-
-    def hello(self) -> tuple[str, Seq, Digest, bytes]:
-        """See L{IPeerEvents}."""
-        return self._keyring.deployment, self.chain.head, self.chain.top, self.roster.statement
-
-    def admit(self, peer: PeerName, fingerprint: Digest, member: bytes) -> None:
-        """See L{IPeerEvents}."""
-        self._memberships[peer] = self.roster.admit(peer, fingerprint, member)
-
-    def linked(self, link: ILink, head: Seq, top: Digest) -> None:
-        """See L{IPeerEvents}."""
-        self.sync.isolated = False
-        known = self.chain.table.digest_at(head)
-        if known is not None and known != top:
-            # Proof must be signed: ask for the entries that differ, the table judges them.
-            self._log.error("{peer} has another history up to update {head}", peer=link.peer, head=head)
-            link.table(IdSet()).addCallbacks(
-                lambda page: self._took(page, link.peer),
-                lambda failure: self._log.debug("no table: {failure}", failure=failure),
-            )
-        self.spread.linked(link, head, self.chain.table.after(head))
-        self.sync.consider()
-
-    def unlinked(self, link: ILink) -> None:
-        """See L{IPeerEvents}."""
-        self._memberships.pop(link.peer, None)
-        self.spread.unlinked(link.peer)
-
-    def acked(self, link: ILink, head: Seq) -> None:
-        """See L{IPeerEvents}."""
-        self.spread.acked(link.peer, head)
-        self.sync.consider()
-
-    def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> None:
-        """See L{IPeerEvents}."""
-        self._took(envelopes, link.peer)
-        self.spread.notified(link.peer, (), holding)
-        self.sync.consider()
-
-    def reload_asked(self, link: ILink) -> None:
-        """See L{IPeerEvents}."""
-        self.sync.refresh_soon()
-
-    def table_wanted(self, link: ILink, have: IdSet) -> Sequence[bytes]:
-        """See L{IPeerEvents}."""
-        return [entry.envelope for entry in self.chain.page(have, PAGE)]
-
-    def hashes_wanted(self, link: ILink, digest: Digest) -> bytes:
-        """See L{IPeerEvents}."""
-        return self.server.hashes(digest)
-
-    def piece_wanted(self, link: ILink, digest: Digest, index: int) -> Deferred[bytes]:
-        """See L{IPeerEvents}."""
-        return self.server.piece(link, digest, index)
-
-    def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
-        """See L{IPeerEvents}."""
-        self.spread.holding_told(link, digest, raw)
-
-    def have_told(self, link: ILink, digest: Digest, index: int) -> None:
-        """See L{IPeerEvents}."""
-        self.spread.have_told(link, digest, index)
-
-    def offered(self, link: ILink, digest: Digest, index: int) -> None:
-        """See L{IPeerEvents}."""
-
-    def declined(self, link: ILink, digest: Digest, index: int) -> None:
-        """See L{IPeerEvents}."""
-
-    def output_wanted(self, link: ILink, seq: Seq) -> bytes:
-        """See L{IPeerEvents}; only who belongs to no group, an administrator's tool, may read it."""
-        if self._memberships[link.peer].groups:
-            raise Untrusted(f"{link.peer} asks for what an install printed")
-        if seq not in self.agenda.concerning():
-            raise NotHere(f"update {seq} is not for this peer")
-        return bytes(self._installer.output(seq))
