@@ -9,8 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.install.command import Command, Rules, command_for, environment_for, timeout_for
 from clumpt.install.managers import MANAGERS
-from clumpt.model import Action, Outcome, State
-from tests.installing import an_update
+from clumpt.model import Action, Outcome, Package, State
+from clumpt.pieces import Pieces
+from tests.installing import ORIGIN, an_update
 
 EVERYTHING = frozenset({*MANAGERS, "command"})
 RULES = Rules(EVERYTHING)
@@ -176,6 +177,12 @@ class RefusalTests(SynchronousTestCase):
             refusal("command", Action.REMOVE, argv=("/bin/true",), targets=("a",)),
         ):
             self.assertIs(outcome.state, State.FAILED)
+
+    def test_lost(self) -> None:
+        """Fewer files than packages are held, and not taken for an order without an object."""
+        package = Package("a", "1", "all", "a.deb", ORIGIN, Pieces(1, 16384, ORIGIN))
+        outcome = command_for(an_update(packages=(package,)), RULES, ())
+        self.assertEqual(outcome, Outcome(State.HELD, None, "damaged: 0 files for 1 packages"))
 
     def test_relative(self) -> None:
         """A package path that could be taken for an option or a name is a mistake of the caller."""

@@ -104,6 +104,8 @@ def command_for(update: Update, rules: Rules, packages: Sequence[str]) -> Comman
         return _held(
             f"installer {update.installer} is not allowed on this node (allow = {allow} in [install])"
         )
+    if update.packages and len(packages) != len(update.packages):
+        return _held(f"damaged: {len(packages)} files for {len(update.packages)} packages")
     if update.action is Action.WITHDRAW:
         return _wrong("a withdrawal has nothing to run")
     if update.installer == COMMAND:

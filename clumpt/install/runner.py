@@ -152,7 +152,8 @@ class HelperInstaller:
         """Start helpers until one of them begins the job; None once it did, else why none does."""
         reason = ""
         for pause in self._pauses:
-            await sleep(self._clock, pause)
+            if pause:
+                await sleep(self._clock, pause)
             try:
                 status = await self._start(job).addTimeout(until - self._clock.seconds(), self._clock)
             except TimeoutError:

@@ -39,7 +39,9 @@ class InstallCase(TestCase):
 
     def installer(self, step: str = "-", **more: Any) -> HelperInstaller:
         """The installer of this node, whose helper dies at C{step}."""
-        return HelperInstaller(reactor, reactor, self.spool, self.rules(**more), tuple, words("helper", step))
+        return HelperInstaller(
+            reactor, reactor, self.spool, self.rules(**more), tuple, words("helper", step), pauses=(0.0, 0.0)
+        )
 
     def deb(self, postinst: str = RAN, version: str = "1.0", **more: Any) -> tuple[Entry, list[Path]]:
         """An update that installs a package with this postinst."""
