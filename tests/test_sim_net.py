@@ -509,6 +509,22 @@ class CrashTests(NetCase):
         self.dial(near2)
         self.world.run_until(lambda: bool(self.served[-1].got == b"and now?"), within=1)
 
+    def test_dark_in_the_middle(self) -> None:
+        """What a host was sending is gone with its power, and does not delay what it sends after a boot."""
+        near, far = self.open()
+        self.a.uplink.rate = MEGABYTE
+        near.transport.write(b"x" * MEGABYTE)
+        self.world.run_for(0.5)
+        self.a.power_off()
+        self.world.run_for(10)
+        self.assertTrue(0 < len(far.got) < MEGABYTE)
+        near.transport.write(b"x" * MEGABYTE)
+        self.a.boot()
+        self.dial(Line(b"hello"))
+        begun = self.world.now
+        self.world.run_until(lambda: self.served[-1].got == b"hello", within=1)
+        self.assertLess(self.world.now - begun, 0.01)
+
     def test_timers_die(self) -> None:
         """No timer of a dead life fires, not even in the next life; nor one that is set after death."""
         fired: list[str] = []
@@ -555,6 +571,7 @@ class CrashTests(NetCase):
     def test_dies_while_being_called(self) -> None:
         """A crash between the call and its answer refuses it; one after the answer breaks the wire."""
         ends = self.ends_of_calls(lambda _: self.b.crash())
+        ends |= self.ends_of_calls(lambda _: self.b.reactor.crash())
         self.assertEqual(ends, {ConnectionRefusedError, ConnectionDone, ConnectionLost})
 
     def test_closed_while_being_called(self) -> None:
@@ -715,6 +732,20 @@ class CutTests(NetCase):
         self.world.run_for(2)
         self.assertEnded(near, ConnectionLost)
 
+    def test_late_refusal(self) -> None:
+        """If the cut ends before that, the refusal comes late."""
+        near, _ = self.open()
+        self.b.power_off()
+        self.b.boot()
+        self.network.cut(B, A, "one")
+        near.transport.write(b"hello?")
+        self.world.run_for(10)
+        self.assertIsNone(near.end)
+        self.network.heal()
+        self.world.run_for(11)
+        self.assertEnded(near, ConnectionLost)
+        self.assertEqual(self.network.stalled, {})
+
     def test_crash_behind_a_cut(self) -> None:
         """The news of a crash does not cross a cut either; use of the wire after it brings the truth."""
         near, _ = self.open()
@@ -763,6 +794,20 @@ class TwistedTests(NetCase):
             endpoint.connect(Factory.forProtocol(Line)).addCallback(opened.append)
             self.world.run_until(lambda opened=opened: bool(opened), within=1)  # type: ignore[misc]
         self.assertEqual(self.successResultOf(self.a.reactor.resolve("b.example")), B)
+
+    def test_other_resolver(self) -> None:
+        """A program may bring its own resolver."""
+        mine = object()
+        before = self.a.reactor.installNameResolver(mine)
+        self.assertIs(self.a.reactor.nameResolver, mine)
+        self.assertIs(self.a.reactor.installNameResolver(before), mine)
+
+    def test_misuse(self) -> None:
+        """What cannot be simulated is refused, not ignored."""
+        self.assertRaises(NotImplementedError, self.a.reactor.run)
+        self.assertRaises(NotImplementedError, self.a.reactor.iterate)
+        self.assertRaises(CannotListenError, self.a.reactor.listenTCP, 1, Factory(), interface=B)
+        self.assertRaises(ValueError, self.network.host, "b.example")
 
     def test_client_service(self) -> None:
         """A client service connects again whenever the server comes back."""
