@@ -6,6 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, field
+from ldaptor.inmemory import ReadOnlyInMemoryLDAPEntry
+from ldaptor.interfaces import IConnectedLDAPEntry
+from ldaptor.protocols.ldap.ldapclient import LDAPClient
+from ldaptor.protocols.ldap.ldapserver import LDAPServer
+from ldaptor.protocols.ldap.ldapsyntax import LDAPEntry
 from OpenSSL import crypto
 from twisted.application.internet import ClientService
 from twisted.internet.defer import Deferred
@@ -20,7 +25,7 @@ from twisted.internet.error import (
     UserError,
 )
 from twisted.internet.interfaces import IProtocol, IPullProducer, IPushProducer
-from twisted.internet.protocol import ClientFactory, Factory, Protocol
+from twisted.internet.protocol import ClientFactory, Factory, Protocol, ServerFactory
 from twisted.internet.ssl import Certificate, CertificateOptions, KeyPair, PrivateCertificate
 from twisted.internet.task import LoopingCall
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -307,6 +312,17 @@ class PressureTests(NetCase):
         self.assertGreater(pusher.resumed, 0)
         self.assertGreater(len(far.got), 10 * 32768)
 
+    def test_order_after_a_pause(self) -> None:
+        """What arrives at the moment of resuming comes after what was kept."""
+        near, far = self.open()
+        far.transport.pauseProducing()
+        near.transport.write(b"kept, ")
+        self.world.run_for(1)
+        far.transport.resumeProducing()
+        far.transport.arrived(b"new")
+        self.world.run_for(1)
+        self.assertEqual(far.got, b"kept, new")
+
     def test_no_limit_on_pause(self) -> None:
         """A reader may pause for longer than a broken network is borne with."""
         near, far = self.open()
@@ -382,6 +398,11 @@ class BandwidthTests(NetCase):
         self.a.uplink.rate = 125 * MEGABYTE
         self.world.run_until(lambda: len(got.got) == 25 * MEGABYTE, within=10)
         self.assertTook(0, 0.1 + 1.0 + 0.09)
+
+    def test_no_rate(self) -> None:
+        """A rate of nothing is refused: that is what cuts are for."""
+        with self.assertRaises(ValueError):
+            self.a.uplink.rate = 0.0
 
     def test_slow_link(self) -> None:
         """A slow link delays, and limits each wire on it, without taking the card from others."""
@@ -488,6 +509,22 @@ class CrashTests(NetCase):
         self.dial(near2)
         self.world.run_until(lambda: bool(self.served[-1].got == b"and now?"), within=1)
 
+    def test_dark_in_the_middle(self) -> None:
+        """What a host was sending is gone with its power, and does not delay what it sends after a boot."""
+        near, far = self.open()
+        self.a.uplink.rate = MEGABYTE
+        near.transport.write(b"x" * MEGABYTE)
+        self.world.run_for(0.5)
+        self.a.power_off()
+        self.world.run_for(10)
+        self.assertTrue(0 < len(far.got) < MEGABYTE)
+        near.transport.write(b"x" * MEGABYTE)
+        self.a.boot()
+        self.dial(Line(b"hello"))
+        begun = self.world.now
+        self.world.run_until(lambda: self.served[-1].got == b"hello", within=1)
+        self.assertLess(self.world.now - begun, 0.01)
+
     def test_timers_die(self) -> None:
         """No timer of a dead life fires, not even in the next life; nor one that is set after death."""
         fired: list[str] = []
@@ -533,18 +570,29 @@ class CrashTests(NetCase):
 
     def test_dies_while_being_called(self) -> None:
         """A crash between the call and its answer refuses it; one after the answer breaks the wire."""
-        ends = set()
+        ends = self.ends_of_calls(lambda _: self.b.crash())
+        ends |= self.ends_of_calls(lambda _: self.b.reactor.crash())
+        self.assertEqual(ends, {ConnectionRefusedError, ConnectionDone, ConnectionLost})
+
+    def test_closed_while_being_called(self) -> None:
+        """A port that closes meanwhile refuses the call, or breaks the wire that it has not yet accepted."""
+        ends = self.ends_of_calls(lambda port: port.stopListening())
+        self.assertEqual(ends, {ConnectionRefusedError, ConnectionLost, None})
+
+    def ends_of_calls(self, fault: Callable[[Any], object]) -> set[type[Exception] | None]:
+        """How calls end, with C{fault} a little later each time."""
+        ends: set[Any] = set()
         for step in range(40):
             self.world, self.served = World(step), []
             self.network = Network(self.world)
             self.a, self.b = self.network.host(A), self.network.host(B)
-            self.serve()
             near, failed = Line(), []
+            self.world.call_later(step * 0.00004, fault, self.serve())
             self.dial(near).addErrback(failed.append)
-            self.world.call_later(step * 0.00004, self.b.crash)
             self.world.run_for(1)
-            ends.add((failed[0] if failed else near.end).type)  # type: ignore[union-attr]
-        self.assertEqual(ends, {ConnectionRefusedError, ConnectionDone, ConnectionLost})
+            end = failed[0] if failed else near.end
+            ends.add(None if end is None else end.type)
+        return ends
 
 
 class CutTests(NetCase):
@@ -559,6 +607,8 @@ class CutTests(NetCase):
         self.assertEqual(far.got, b"")
         self.network.mend(cut)
         near.transport.write(b"second")
+        self.world.run_for(0.01)
+        self.assertEqual(far.got, b"", "what was sent later must not overtake")
         self.world.run_for(21)
         self.assertEqual(far.got, b"first second")
         self.world.run_for(200)
@@ -612,6 +662,44 @@ class CutTests(NetCase):
         self.world.run_for(1000)
         self.assertIsNone(far.end)
 
+    def test_always_a_prefix(self) -> None:
+        """The far end always holds a beginning of what was sent; if the wire survives its ordeal, all."""
+        survived = 0
+        for seed in range(40):
+            self.world, self.served = World(seed), []
+            self.network = Network(self.world, fragments=0.5, patience=30.0)
+            self.a, self.b = self.network.host(A), self.network.host(B)
+            near, far = self.open()
+            sent = self.ordeal(near, far)
+            self.world.run_for(300)
+            if near.end is None and self.a.alive and self.b.alive:
+                self.assertEqual(far.got, sent)
+                survived += 1
+            self.assertEqual(self.network.stalled, {})
+        self.assertTrue(5 < survived < 40, survived)
+
+    def ordeal(self, near: Line, far: Line) -> bytearray:
+        """Plan writes, cuts and maybe a loss of power; returns what will have been sent."""
+        sent, random, later = bytearray(), self.world.random, self.world.call_later
+
+        def write() -> None:
+            data = random.randbytes(random.randint(1, 90_000))
+            sent.extend(data)
+            near.transport.write(data)
+
+        def cut(a: str, b: str) -> None:
+            number = self.network.cut(a, b, random.choice(["one", "both"]))
+            later(random.uniform(0, 15), self.network.mend, number)
+
+        for _ in range(40):
+            later(random.uniform(0, 100), write)
+        for _ in range(4):
+            later(random.uniform(0, 100), cut, *random.choice([(A, B), (B, A)]))
+        if random.random() < 0.3:
+            later(random.uniform(50, 100), random.choice([self.a, self.b]).power_off)
+        self.world.watchers.append(lambda: self.assertTrue(sent.startswith(far.got)))
+        return sent
+
     def test_calls(self) -> None:
         """New calls wait until their own time-out, and get through if the cut ends before."""
         self.serve()
@@ -624,6 +712,39 @@ class CutTests(NetCase):
         self.network.mend(cut)
         self.world.run_for(15)
         self.assertEqual((len(failed), len(self.served)), (1, 1))
+
+    def test_unheard_answers(self) -> None:
+        """A call whose answer is swallowed fails by its time-out, even if nobody listens."""
+        self.network.cut(B, A, "one")
+        failed: list[Failure] = []
+        self.dial(timeout=5).addErrback(failed.append)
+        self.world.run_for(6)
+        self.assertEqual([failure.type for failure in failed], [TimeoutError])
+
+    def test_unheard_refusal(self) -> None:
+        """Who sends to a dead program and does not hear the refusal gives up after its patience."""
+        near, _ = self.open()
+        self.network.cut(B, A, "one")
+        self.b.crash()
+        near.transport.write(b"hello?")
+        self.world.run_for(self.network.patience - 1)
+        self.assertIsNone(near.end)
+        self.world.run_for(2)
+        self.assertEnded(near, ConnectionLost)
+
+    def test_late_refusal(self) -> None:
+        """If the cut ends before that, the refusal comes late."""
+        near, _ = self.open()
+        self.b.power_off()
+        self.b.boot()
+        self.network.cut(B, A, "one")
+        near.transport.write(b"hello?")
+        self.world.run_for(10)
+        self.assertIsNone(near.end)
+        self.network.heal()
+        self.world.run_for(11)
+        self.assertEnded(near, ConnectionLost)
+        self.assertEqual(self.network.stalled, {})
 
     def test_crash_behind_a_cut(self) -> None:
         """The news of a crash does not cross a cut either; use of the wire after it brings the truth."""
@@ -674,6 +795,20 @@ class TwistedTests(NetCase):
             self.world.run_until(lambda opened=opened: bool(opened), within=1)  # type: ignore[misc]
         self.assertEqual(self.successResultOf(self.a.reactor.resolve("b.example")), B)
 
+    def test_other_resolver(self) -> None:
+        """A program may bring its own resolver."""
+        mine = object()
+        before = self.a.reactor.installNameResolver(mine)
+        self.assertIs(self.a.reactor.nameResolver, mine)
+        self.assertIs(self.a.reactor.installNameResolver(before), mine)
+
+    def test_misuse(self) -> None:
+        """What cannot be simulated is refused, not ignored."""
+        self.assertRaises(NotImplementedError, self.a.reactor.run)
+        self.assertRaises(NotImplementedError, self.a.reactor.iterate)
+        self.assertRaises(CannotListenError, self.a.reactor.listenTCP, 1, Factory(), interface=B)
+        self.assertRaises(ValueError, self.network.host, "b.example")
+
     def test_client_service(self) -> None:
         """A client service connects again whenever the server comes back."""
         service = ClientService(
@@ -694,6 +829,21 @@ class TwistedTests(NetCase):
         service.stopService()
         self.world.run_for(5)
         self.assertEqual(self.a.reactor.wires, {})
+
+    def test_reconnecting_factory(self) -> None:
+        """A factory hears of lost wires, and may dial again with the same connector."""
+
+        class Again(ClientFactory):
+            protocol = Line
+
+            def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+                connector.connect()
+
+        self.serve()
+        self.a.reactor.connectTCP(B, PORT, Again())
+        self.world.run_until(lambda: len(self.served) == 1, within=1)
+        self.served[0].transport.abortConnection()
+        self.world.run_until(lambda: len(self.served) == 2, within=1)
 
     def test_give_up(self) -> None:
         """A call that is given up fails with what Twisted says, and never connects."""
@@ -746,6 +896,30 @@ class TwistedTests(NetCase):
         self.assertEqual((order, reactor.running), (["running", "during", "after"], False))
         self.world.run_for(1)
         self.assertEnded(far, ConnectionDone)
+
+    def test_ldaptor(self) -> None:
+        """An LDAP client and server of ldaptor talk to each other."""
+        tree = ReadOnlyInMemoryLDAPEntry(
+            "o=clumpt", {"objectClass": ["organization"], "o": ["clumpt"], "description": ["here"]}
+        )
+
+        class Tree(ServerFactory):
+            protocol = LDAPServer
+
+            def __conform__(self, interface: Any) -> Any:
+                return tree if interface is IConnectedLDAPEntry else None
+
+        self.b.reactor.listenTCP(389, Tree())
+        found: list[Any] = []
+
+        def ask(client: LDAPClient) -> Deferred[Any]:
+            entry = LDAPEntry(client, "o=clumpt")
+            return entry.fetch().addCallback(found.append)  # type: ignore[no-any-return]
+
+        endpoint = TCP4ClientEndpoint(self.a.reactor, B, 389)
+        endpoint.connect(Factory.forProtocol(LDAPClient)).addCallback(ask)
+        self.world.run_until(lambda: bool(found), within=1)
+        self.assertEqual(list(found[0]["description"]), [b"here"])
 
     def test_tls(self) -> None:
         """Mutual TLS through C{TLSMemoryBIOFactory} carries bytes, and knows the peer's certificate."""

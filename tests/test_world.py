@@ -146,6 +146,7 @@ class RunTests(SynchronousTestCase):
             lambda: bool(looks.append(self.world.now)) or self.ticks > 20, within=100, every=10
         )
         self.assertEqual(looks, [0, 10, 20])
+        self.world.run_until(lambda: self.world.now == 20.25, within=0.3, every=0.25)
 
     def test_never(self) -> None:
         """If time is over, the error names seed and time, and shows the diary's tail."""
@@ -325,6 +326,7 @@ class WeatherTests(SynchronousTestCase):
         for seed in range(10):
             ledger, storm = self.storm(hurricane, seed=seed)
             ledger.network.world.run_for(300)
+            ledger.network.cut("10.0.0.1", "10.0.0.2")
             storm.clear()
             self.assertTrue(all(host.alive for host in ledger.network.hosts.values()))
             self.assertEqual((ledger.network.faults._cuts, ledger.network.faults._slow), ({}, {}))

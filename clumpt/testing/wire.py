@@ -51,6 +51,8 @@ class Nic:
 
     @rate.setter
     def rate(self, rate: float) -> None:
+        if rate <= 0.0:
+            raise ValueError("a card without a rate is a cut: use one")
         now, factor = self.world.now, self._rate / rate
         self._free = now + max(0.0, self._free - now) * factor
         if self._timer is not None:

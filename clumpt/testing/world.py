@@ -5,12 +5,22 @@ A test of a cluster is written so::
 
     world = World(seed)
     network = Network(world)                        # clumpt.testing.net
-    a, b = network.host("10.0.0.1"), network.host("10.0.0.2")
-    TCP4ServerEndpoint(b.reactor, 4000).listen(factory)
-    TCP4ClientEndpoint(a.reactor, "10.0.0.2", 4000).connect(other)
-    world.call_later(5.0, b.crash)                  # a fault; no crash silences it
-    world.run_until(lambda: agreed(), within=60.0)  # virtual seconds
+    disks = {}                                      # what outlives a crash, by address
 
+    def start(address):                             # builds a peer from its disk alone
+        program(network.host(address).reactor, disks[address], world.random)
+
+    def boot(address):
+        network.host(address).boot()
+        start(address)
+
+    for address in disks:
+        start(address)
+    world.call_later(5.0, network.host("10.0.0.7").crash)    # a fault; no crash silences it
+    world.call_later(9.0, boot, "10.0.0.7")
+    world.run_until(lambda: agreed(disks), within=60.0)      # virtual seconds
+
+L{clumpt.testing.weather} draws such faults from the seed; C{tests/test_world.py} has a whole example.
 Production code is handed C{host.reactor} where it wants a reactor and C{world.random} where it wants
 chance, and cannot tell.  Three rules keep a run repeatable:
 
@@ -194,16 +204,13 @@ class World:
         @param within: virtual seconds after which it is a failure.
         @param every: virtual seconds between two looks at a costly condition; 0 looks after each event.
         """
-        look = self.now
-
-        def over() -> bool:
-            nonlocal look
-            if self.now < look:
-                return False
-            look = self.now + every
-            return condition()
-
-        if not self._pass(self.now + within, over) and not condition():
+        deadline = self.now + within
+        if every > 0.0:
+            while not (done := condition()) and self.now < deadline:
+                self._pass(min(self.now + every, deadline), lambda: False)
+        else:
+            done = self._pass(deadline, condition) or condition()
+        if not done:
             raise AssertionError(self._story(f"not so after {within:g} s"))
         return self.now
 
