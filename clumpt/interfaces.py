@@ -209,7 +209,8 @@ class IAssembly(Interface):
         """
         Check and keep one piece; False if its hash is wrong and nothing was kept.
 
-        Raises L{clumpt.errors.StoreFull}; L{clumpt.errors.NotHere} if the package was dropped meanwhile.
+        Raises L{clumpt.errors.StoreFull}; L{clumpt.errors.NotHere} if the package was dropped meanwhile;
+        ValueError while L{needs_hashes}.
         """
 
     def finish() -> Deferred[None]:

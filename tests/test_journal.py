@@ -1,5 +1,7 @@
 """The journal: what a peer must not forget."""
 
+import errno
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
+import clumpt.store.database
 import clumpt.store.journal
 from clumpt.errors import ClumptError, Conflict, Damaged, StoreFull
 from clumpt.interfaces import IJournal
@@ -143,6 +146,49 @@ class SqliteFileTests(Folder):
         self.path.symlink_to(self.folder / "elsewhere")
         with self.assertRaisesRegex(ClumptError, "check the rights"):
             SqliteJournal.open(self.path)
+
+    def test_other_sqlite(self) -> None:
+        """Where SQLite cannot promise to keep a commit, there is no journal."""
+        self.patch(clumpt.store.database, "PRAGMAS", {"journal_mode": "wal", "synchronous": 7})
+        with self.assertRaisesRegex(ClumptError, "synchronous"):
+            SqliteJournal.open(self.path)
+
+    def test_no_sync(self) -> None:
+        """A disk that fails while the journal is opened is named, and no journal comes of it."""
+        self.open()[0].close()
+
+        def fail(file: int) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        self.patch(os, "fsync", fail)
+        with self.assertRaisesRegex(ClumptError, "Input/output error; look at the disk"):
+            SqliteJournal.open(self.path)
+        self.path.write_bytes(b"junk" * 1000)
+        with self.assertRaisesRegex(ClumptError, "cannot be moved aside"):
+            SqliteJournal.open(self.path)
+
+    def test_unopened(self) -> None:
+        """What SQLite says when it does not even open a file is said in our words."""
+
+        def fail(*_: object, **__: object) -> None:
+            raise sqlite3.OperationalError("unable to open database file")
+
+        self.patch(sqlite3, "connect", fail)
+        with self.assertRaisesRegex(ClumptError, "unable to open.*check that it is writable"):
+            SqliteJournal.open(self.path)
+
+    def test_failing_at_start(self) -> None:
+        """A disk that fails while the journal is read is not taken for a damaged journal."""
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_READ
+
+        def fail(*_: object) -> None:
+            raise error
+
+        self.patch(clumpt.store.database, "_prepare", fail)
+        with self.assertRaisesRegex(Damaged, "look at the disk"):
+            SqliteJournal.open(self.path)
+        self.assertEqual(list(self.folder.glob("*damaged*")), [])
 
     def test_newer(self) -> None:
         """A journal of a newer Clumpt is neither used nor thrown away."""

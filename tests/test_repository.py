@@ -1,5 +1,7 @@
 """The repository, on a real disk and on one that loses power at every step."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -8,10 +10,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
+import clumpt.store.measure
+import clumpt.store.repository
 from clumpt.errors import BadInput, ClumptError, Damaged, NotHere, StoreFull
 from clumpt.interfaces import IStorage
 from clumpt.model import Package
-from clumpt.pieces import SMALLEST, Bits, Digest, digest_of
+from clumpt.pieces import LARGEST, MOST, SMALLEST, Bits, Digest, digest_of
 from clumpt.store import layout
 from clumpt.store.measure import measure
 from clumpt.store.repository import FileRepository
@@ -117,6 +121,75 @@ class FileTests(OnDisk, SynchronousTestCase):
             with self.assertRaisesRegex(BadInput, "cannot be read"):
                 measure(path)
 
+    def test_too_large(self) -> None:
+        """A file of more than the most pieces is refused before it is read."""
+        with self.source.open("r+b") as file:
+            file.truncate(LARGEST * MOST + 1)
+        with self.assertRaisesRegex(BadInput, "too large"):
+            measure(self.source)
+
+    def test_growing(self) -> None:
+        """A file that grows while it is measured is not complete yet."""
+        real = clumpt.store.measure.cut
+
+        def cut(*arguments: Any) -> Any:
+            self.source.write_bytes(self.data + b"x")
+            return real(*arguments)
+
+        self.patch(clumpt.store.measure, "cut", cut)
+        with self.assertRaisesRegex(BadInput, "wait until it is complete"):
+            measure(self.source)
+
+    def fail_reads(self, of: int) -> None:
+        """From now on the disk fails to read pieces, or whatever is that long."""
+        real = os.pread
+
+        def failing(file: int, length: int, offset: int) -> bytes:
+            if length == of:
+                raise OSError(errno.EIO, "Input/output error")
+            return real(file, length, offset)
+
+        self.patch(os, "pread", failing)
+
+    def test_unreadable(self) -> None:
+        """What the disk does not give back is damaged."""
+        self.successResultOf(self.repository.add_file(self.source, self.package))
+        self.fail_reads(len(self.data))
+        self.assertFalse(self.successResultOf(self.repository.check(self.package.sha256)))
+        self.assertFalse(self.repository.holds(self.package.sha256))
+
+    def test_unreadable_at_start(self) -> None:
+        """What the disk does not give back at start is set aside, if its hashes are lost as well."""
+        self.successResultOf(self.repository.add_file(self.source, self.package))
+        (self.root / layout.hashes(self.package.sha256)).unlink()
+        self.fail_reads(SMALLEST)
+        self.repository = self.restart()
+        self.assertFalse(self.repository.holds(self.package.sha256))
+
+    def test_unreadable_while_arriving(self) -> None:
+        """A piece that cannot be read is not passed on, nor held after a restart."""
+        assembly = self.repository.assemble(self.package)
+        assembly.put_hashes(self.raw)
+        assembly.put(0, piece(self.package, self.data, 0))
+        assembly.put(1, piece(self.package, self.data, 1))
+        self.fail_reads(SMALLEST)
+        self.assertIsNone(self.repository.read(self.package, 0))
+        self.assertEqual(assembly.held, Bits(0b10))
+        self.repository = self.restart()
+        self.assertEqual(self.repository.held(self.package), Bits())
+
+    def test_many_lists(self) -> None:
+        """However many packages are passed on, few of their hash lists are in memory."""
+        self.patch(clumpt.store.repository, "MOST_LISTS", 2)
+        for seed in range(4):
+            data = some_bytes(100, seed)
+            package, raw = package_of(data)
+            assembly = self.repository.assemble(package)
+            assembly.put(0, data)
+            self.successResultOf(assembly.finish())
+            self.assertEqual(self.repository.hashes(package), raw)
+        self.assertEqual(len(self.repository._lists), 2)
+
     def test_add(self) -> None:
         """A local file is copied in, and again only if there is a reason to."""
         self.successResultOf(self.repository.add_file(self.source, self.package))
@@ -198,7 +271,7 @@ class FileTests(OnDisk, SynchronousTestCase):
             sound[:-1],
             b"x" + sound[1:],
             sound[:-1] + b"?",
-            sound.replace(b" ", b"0"),
+            sound.replace(b" 16384 ", b" 163 "),
         ):
             if damaged is None:
                 listed.unlink()

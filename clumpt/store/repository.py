@@ -275,10 +275,13 @@ class FileRepository:
 
     def _bytes(self, package: Package, index: int) -> bytes | None:
         offset, length = package.pieces.offset(index), package.pieces.length(index)
-        # While it is finished, a thread may have renamed it already.
-        for path in (layout.arriving, layout.whole):
+        paths = [layout.whole(package.sha256)]
+        if not self.holds(package.sha256):
+            # While it is finished, a thread may have renamed it already.
+            paths.insert(0, layout.arriving(package.sha256))
+        for path in paths:
             try:
-                return self._storage.read(path(package.sha256), offset, length)
+                return self._storage.read(path, offset, length)
             except (Damaged, NotHere):
                 continue
         return None

@@ -189,8 +189,10 @@ class RepositoryContract(Base):
         self.assert_whole(self.data, self.package, self.raw)
 
     def test_too_early(self) -> None:
-        """What is not complete cannot be finished, and goes on arriving."""
+        """No piece without hashes; and what is not complete cannot be finished, but goes on arriving."""
         assembly = self.repository.assemble(self.package)
+        with self.assertRaises(ValueError):
+            assembly.put(0, piece(self.package, self.data, 0))
         assembly.put_hashes(self.raw)
         self.fill_in(assembly, self.data, 0, 1)
         self.failureResultOf(assembly.finish(), ValueError)
