@@ -96,6 +96,8 @@ class Agent:
     fetcher: Fetcher = field(init=False)
     spread: Spread = field(init=False)
     _hindrances: dict[Digest, str] = field(factory=dict, init=False)
+    #: Entries of the chain that are not in the journal yet, so nothing is done about them.
+    _undone: list[Entry] = field(factory=list, init=False)
     _stopped: bool = field(default=False, init=False)
     _log = Logger()
 
@@ -258,13 +260,15 @@ class Agent:
         joined, good = self.chain.take(envelopes, sender)
         if self.chain.forked:
             self.queue.halt()
-        self.agenda.add(joined)
         self.spread.notified(sender, good, ())
         if joined:
             # Passed on before it is on disk: whoever loses it asks for it again.
             self.spread.joined(joined)
-        self.chain.save(joined)
-        if joined:
+        self._undone += joined
+        if self._undone and self.chain.save(joined):
+            self.agenda.add(self._undone)
+            self._undone = []
+            self.spread.fetch()
             self.queue.wake()
             self.reporter.wake()
         return joined
