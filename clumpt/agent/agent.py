@@ -251,6 +251,7 @@ class Agent:
             self._log.info("the groups of this peer are now {groups}", groups=sorted(self.roster.groups))
             self._regroup()
         self._network.keep(self.roster.neighbours())
+        self._took((), DIRECTORY)
         self.spread.fetch()
         self.queue.wake()
         self.reporter.wake()
