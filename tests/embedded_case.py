@@ -5,8 +5,10 @@ from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.ldap import schema
@@ -39,6 +41,7 @@ class Wire:
     def __init__(self, client: Client, server: Connection | None) -> None:
         self.client, self.server = client, server
         self.client_side, self.server_side = StringTransport(), StringTransport()
+        self.over = False
         client.makeConnection(self.client_side)
         if server is not None:
             server.makeConnection(self.server_side)
@@ -48,11 +51,22 @@ class Wire:
         there, back = self.client_side.value(), self.server_side.value()
         self.client_side.clear()
         self.server_side.clear()
-        if there and self.server is not None:
+        if there and self.server is not None and not self.over:
             self.server.dataReceived(there)
         if back:
             self.client.dataReceived(back)
+        if not (there or back or self.over) and any(
+            side.disconnecting or side.disconnected for side in (self.client_side, self.server_side)
+        ):
+            self.lose()
         return bool(there or back)
+
+    def lose(self) -> None:
+        """End the connection."""
+        self.over = True
+        for side in (self.client, self.server):
+            if side is not None:
+                side.connectionLost(Failure(ConnectionDone()))
 
 
 class EmbeddedCase(SynchronousTestCase):
@@ -85,8 +99,8 @@ class EmbeddedCase(SynchronousTestCase):
         """Carry what was written, and let time stand, until C{done} or nothing moves any more."""
         moved = True
         while moved and not done():
-            moved = any([wire.carry() for wire in self.wires])
             self.clock.advance(0)
+            moved = any([wire.carry() for wire in self.wires])
 
     def settle(self) -> None:
         """Carry everything."""
