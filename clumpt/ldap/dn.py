@@ -12,7 +12,7 @@ from clumpt.ldap.bootstrap import checked_base
 #: Type and value of each part, the entry's own first; in lower case, as LDAP compares ours.
 Key = tuple[tuple[str, str], ...]
 
-_PART = re.compile(r" *([A-Za-z][A-Za-z0-9-]*) *= *((?:[^\\,]|\\[0-9A-Fa-f]{2}|\\.)*)", re.DOTALL)
+_PART = re.compile(r" *([A-Za-z][A-Za-z0-9-]*) *= *((?:[^\\,+\";<>]|\\[0-9A-Fa-f]{2}|\\.)*)", re.DOTALL)
 _ESCAPED = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)
 
 
@@ -50,6 +50,8 @@ def parse(text: str) -> tuple[tuple[str, str], ...]:
         at = found.end()
         if at == len(text):
             return tuple(parts)
+        if text[at] != ",":
+            raise ValueError(f"{text[at]!r} must be escaped in {text!r}")
         at += 1
 
 
