@@ -124,7 +124,7 @@ class Queue:
         return self._judge(entry, attempt, outcome)
 
     async def _damaged(self, entry: Entry, outcome: Outcome) -> bool:
-        """The helper found a package on this disk that is not the signed one: throw it away, fetch it again."""
+        """A package on this disk is not the signed one: throw it away, fetch it again."""
         self._settle(entry, outcome)
         whole = True
         for package in entry.update.packages:
