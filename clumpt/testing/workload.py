@@ -1,0 +1,253 @@
+"""What the administrators of a simulated cluster do all day: every kind of update, and changes of the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from attrs import define, field
+
+from clumpt.model import Action, Entry, Interrupted, Outcome, Seq, State, Update
+from clumpt.testing.cluster import Cluster
+from clumpt.testing.keys import ISSUED
+from clumpt.testing.machine import Machine
+from clumpt.testing.memory_installer import Fate, Plan, failure, hang, locked, success
+
+__all__ = ["Fates", "Workload"]
+
+#: Sizes of packages: one piece, a few, many.
+SIZES = (200, 20_000, 70_000, 500_000)
+#: Seconds that a run may take which is going to hang.
+PATIENCE = 20
+
+
+@define(eq=False)
+class Fates:
+    """
+    What becomes of runs, for a whole cluster.
+
+    @ivar hard: updates whose runs need not succeed, and what may become of them.
+    """
+
+    hard: dict[Seq, Plan] = field(factory=dict)
+
+    def __call__(self, update: Update, attempt: int, random: Random) -> Fate:
+        """See L{Plan}."""
+        plan = self.hard.get(update.seq, success)
+        return (plan if random.random() < 0.5 else success)(update, attempt, random)
+
+
+def waited(update: Update, attempt: int, random: Random) -> Fate:
+    """Somebody else has the package manager, but not for ever."""
+    if attempt > 2:
+        return success(update, attempt, random)
+    fate = locked(update, attempt, random)
+    return Fate(Outcome(fate.outcome.state, None, fate.outcome.reason, 5.0), 5.0, works=False)
+
+
+@define(eq=False)
+class Workload:
+    """
+    One step after the other, each drawn from the seed.
+
+    @ivar fates: the cluster's plan.
+    @ivar backup: an old backup of the directory, if one was made.
+    """
+
+    cluster: Cluster
+    fates: Fates
+    backup: Any = None
+    _pending: list[Entry] = field(factory=list, init=False)
+
+    @property
+    def _random(self) -> Random:
+        return self.cluster.world.random
+
+    def step(self) -> None:
+        """Do one thing, and offer again what nobody took."""
+        self.offer()
+        steps: list[tuple[int, Callable[[], None]]] = [
+            (8, self.install),
+            (2, self.bundle),
+            (2, self.require),
+            (2, self.withdraw),
+            (2, self.retry),
+            (2, self.run),
+            (1, self.forbidden),
+            (1, self.some_nodes),
+            (1, self.regroup),
+            (1, self.add),
+            (1, self.remove),
+            (1, self.back_up),
+        ]
+        weights = [weight for weight, _ in steps]
+        self._random.choices([step for _, step in steps], weights)[0]()
+
+    def offer(self) -> None:
+        """Submitters stay until somebody has what they brought; without packages the directory is enough."""
+        self._pending = [entry for entry in self._pending if not self.cluster.give(entry)]
+
+    def _submit(self, group: str | None = None, **fields: Any) -> Entry:
+        group = group or self._random.choice(["all", "all", *self.cluster.groups])
+        entry = self.cluster.sign(group, **fields)
+        if self._random.random() < 0.3:
+            self.fates.hard[entry.seq] = self._random.choice([failure, waited])
+        self._pending.append(entry)
+        self.offer()
+        return entry
+
+    # Updates.
+
+    def install(self) -> None:
+        """One package."""
+        interrupted = self._random.choice(list(Interrupted))
+        self._submit(size=self._random.choice(SIZES), interrupted=interrupted)
+
+    def bundle(self) -> None:
+        """Several packages at once."""
+        packages = tuple(
+            self.cluster.package(self._random.choice(SIZES)) for _ in range(self._random.randint(2, 4))
+        )
+        self._submit(packages=packages)
+
+    def require(self) -> None:
+        """Something that is of use only where something else has succeeded (H6)."""
+        self._submit(requires=self._some())
+
+    def withdraw(self) -> None:
+        """Take back, where it is not too late."""
+        if earlier := self._some():
+            groups = self.cluster.keys.entries[earlier[0] - 1].update.groups
+            self._submit(min(groups), size=0, action=Action.WITHDRAW, withdraws=earlier)
+
+    def retry(self) -> None:
+        """Try again what has failed or is held somewhere."""
+        if earlier := self._some():
+            self.try_again(earlier[0])
+
+    def try_again(self, seq: Seq) -> None:
+        """The same packages for the same peers."""
+        update = self.cluster.keys.entries[seq - 1].update
+        if update.action is not Action.WITHDRAW:
+            self._submit(
+                min(update.groups),
+                packages=update.packages,
+                action=update.action,
+                targets=update.targets,
+                nodes=update.nodes,
+                exclude=update.exclude,
+                retries=seq,
+            )
+
+    def run(self) -> None:
+        """Something without a package, which may hang, or be too late."""
+        not_after = int(ISSUED + self.cluster.world.now) + 20 if self._random.random() < 0.3 else 0
+        entry = self._submit(
+            size=0, action=Action.REMOVE, targets=("something",), timeout=PATIENCE, not_after=not_after
+        )
+        if self._random.random() < 0.3:
+            self.fates.hard[entry.seq] = hang
+
+    def forbidden(self) -> None:
+        """Something that no node allows (H3)."""
+        self._submit(installer="rpm")
+
+    def some_nodes(self) -> None:
+        """Only some of a group."""
+        names = [machine.name for machine in self.cluster.machines.values() if not machine.removed]
+        some = frozenset(self._random.sample(names, max(1, len(names) // 2)))
+        if self._random.random() < 0.5:
+            self._submit(nodes=some)
+        else:
+            self._submit(exclude=some)
+
+    def _some(self) -> tuple[Seq, ...]:
+        """An earlier update, a recent one rather than an old one."""
+        head = self.cluster.head
+        return (max(1, head - int(self._random.expovariate(0.5))),) if head else ()
+
+    # The cluster itself.
+
+    def regroup(self) -> None:
+        """Another set of groups for one peer (H10)."""
+        machine = self._one()
+        self.cluster.regroup(machine, [group for group in self.cluster.groups if self._random.random() < 0.5])
+        if self._random.random() < 0.5 and machine.peer is not None:
+            machine.agent.reload()
+
+    def add(self) -> None:
+        """One peer more."""
+        self.cluster.add()
+
+    def remove(self) -> None:
+        """One peer less; its daemon may not know it yet."""
+        machine = self._one()
+        if len(self.cluster.enrolled) > 5 and self._spare(machine):
+            self.cluster.remove(machine)
+            self.cluster.world.call_later(self._random.uniform(0.0, 30.0), self._switch_off, machine)
+
+    def _spare(self, machine: Machine) -> bool:
+        """Would nothing be lost with it?"""
+        others = [other for other in self.cluster.up if other is not machine and not other.removed]
+        return bool(others) and all(
+            any(other.agent.repository.holds(digest) for other in others) for digest in self.cluster.contents
+        )
+
+    def _switch_off(self, machine: Machine) -> None:
+        if self.cluster.network.host(machine.address).alive:
+            self.cluster.crash(machine.address)
+
+    def _one(self) -> Machine:
+        machines = [machine for machine in self.cluster.machines.values() if not machine.removed]
+        return self._random.choice(machines)
+
+    def back_up(self) -> None:
+        """Make a backup of the directory; or restore the one that there is, and repair it (R13)."""
+        if self.backup is None:
+            self.backup = self.cluster.site.backup()
+            return
+        self.cluster.set_back(self.backup)
+        self.backup = None
+        self.cluster.world.run_for(self._random.uniform(0.0, 40.0))
+        self.cluster.repair()
+
+    # After the storm.
+
+    def finish(self) -> None:
+        """Offer what nobody took, or what no disk holds any more; to be called when all is well again."""
+        for entry in self.cluster.keys.entries:
+            wanted = {package.sha256 for package in entry.update.packages}
+            held = {
+                digest
+                for machine in self.cluster.up
+                if not machine.removed
+                for digest in wanted
+                if machine.agent.repository.holds(digest)
+            }
+            if wanted - held and entry not in self._pending:
+                self._pending.append(entry)
+        while self._pending:
+            self.offer()
+            self.cluster.world.run_for(1.0)
+            self._pending = [entry for entry in self._pending if self._has_members(entry)]
+
+    def _has_members(self, entry: Entry) -> bool:
+        machines = [machine for machine in self.cluster.machines.values() if not machine.removed]
+        return any(entry.update.concerns(machine.name, machine.groups) for machine in machines)
+
+    def decide(self) -> bool:
+        """Try again what is held because nobody knows how it ended; False if there is no such thing."""
+        held = sorted(
+            {
+                seq
+                for machine in self.cluster.up
+                for seq in machine.agent.agenda.open
+                if machine.agent.agenda.states[seq] is State.HELD
+            }
+        )
+        for seq in held:
+            self.fates.hard.pop(seq, None)
+            self.try_again(seq)
+            self.fates.hard.pop(self.cluster.head, None)
+        return bool(held)
