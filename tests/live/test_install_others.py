@@ -57,7 +57,7 @@ class RpmTests(OtherCase):
         await self.remove("dnf")
 
     async def test_zypper(self) -> None:
-        """zypper installs; on Debian, where it can be tried, it cannot read its own database after removing."""
+        """zypper installs (on Debian it cannot read its own database after a removal)."""
         await self.install("zypper")
 
     async def test_locked(self) -> None:
