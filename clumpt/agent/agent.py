@@ -298,8 +298,8 @@ class Agent:
         users = self.agenda.users(package.sha256)
         return any(self.agenda.states[seq] is State.DONE for seq in users)
 
-    def _piece_arrived(self, package: Package, index: int) -> None:
-        self.spread.arrived(package, index)
+    def _piece_arrived(self, package: Package, index: int, sender: PeerName) -> None:
+        self.spread.arrived(package, index, sender)
 
     def _completed(self, package: Package) -> None:
         self._hindrances.pop(package.sha256, None)
