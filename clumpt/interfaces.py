@@ -32,7 +32,7 @@ from clumpt.model import (
     State,
     Update,
 )
-from clumpt.pieces import LARGEST, Bits, Digest
+from clumpt.pieces import Bits, Digest
 
 
 class IDirectory(Interface):
