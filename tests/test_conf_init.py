@@ -32,6 +32,10 @@ MADE = {
     "clumpt/directory/ca.pem": 0o644,
     "clumpt/directory/server.pem": 0o644,
     "clumpt/directory/server-key.pem": 0o600,
+    "clumpt/directory/clumpt.ldif": 0o644,
+    "clumpt/directory/slapd.ldif": 0o644,
+    "clumpt/directory/base.ldif": 0o644,
+    "clumpt/directory/status.ldif": 0o644,
 }
 
 
@@ -86,6 +90,17 @@ class CreateTests(ConfCase):
             (self.out / gone).unlink()
             del before[gone]
 
+    def test_openldap(self) -> None:
+        """What OpenLDAP needs is ready: with the base, the deployment and the certificate of this one."""
+        self.make(directory=(("base", "ou=x,o=y"),))
+        folder = self.out / "clumpt/directory"
+        base = (folder / "base.ldif").read_text()
+        self.assertIn("dn: ou=x,o=y\n", base)
+        self.assertIn(f"clumptDeployment: {IDENT}\n", base)
+        self.assertNotIn("userPassword", base)
+        self.assertIn("dn: ou=status,ou=x,o=y\n", (folder / "status.ldif").read_text())
+        self.assertIn(f"{folder}/server.pem", (folder / "slapd.ldif").read_text())
+
     def test_passphrase(self) -> None:
         """The root key can have a passphrase."""
         self.make(root_passphrase=b"secret")
@@ -114,7 +129,9 @@ class CreateTests(ConfCase):
 
     def test_advice(self) -> None:
         """It says which key belongs off-line."""
-        self.assertIn("clumpt/offline/root-key.pem", "\n".join(advice(self.out, ["ldap://x"])))
+        self.assertIn(
+            "clumpt/offline/root-key.pem", "\n".join(advice(self.out, NewDeployment(IDENT, ("ldap://x",))))
+        )
 
 
 class PublishTests(ConfCase):

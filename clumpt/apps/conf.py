@@ -132,10 +132,8 @@ async def _init(words: said.Init, talk: Talk, reactor: Any) -> int:
     if not await talk.agreed([f"Make the deployment {new.ident} in {out}"]):
         return Status.DONE
     create(out, new, time.time())
-    talk.say("\n".join(advice(out, new.uris)))
-    later = (
-        f"Start the directory with what is in clumpt/directory, then: clumptconf -c {out}/clumpt.ini publish"
-    )
+    talk.say("\n".join(advice(out, new)))
+    later = f"Start the directory, see clumptconf(8), then: clumptconf --config {out}/clumpt.ini publish"
     if words["offline"]:
         talk.say(later)
         return Status.DONE

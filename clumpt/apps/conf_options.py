@@ -11,7 +11,7 @@ from twisted.python.usage import UsageError
 
 from clumpt.apps.conf_bundle import NOTIFY, UPDATE
 from clumpt.apps.conf_enrol import Delivery, Newcomers
-from clumpt.apps.conf_init import NewDeployment, identifier
+from clumpt.apps.conf_init import BASE, NewDeployment, identifier
 from clumpt.apps.nodes import expand, expand_hosts
 from clumpt.apps.words import AnyOrder
 from clumpt.errors import BadInput
@@ -43,7 +43,7 @@ class Init(AnyOrder):
         ["deployment-name", "n", None, "What people call it."],
         ["directory-uri", "u", None, "The LDAP servers, the provider first, between commas."],
         ["out", "o", "/etc", "Where clumpt.ini and the folder clumpt are made."],
-        ["base", "b", "o=clumpt", "The entry of the directory under which everything is kept."],
+        ["base", "b", BASE, "The entry of the directory under which everything is kept."],
         ["ca", None, None, "The certificate of an authority to use, instead of a new one."],
         ["ca-key", None, None, "Its private key."],
         ["days", None, 3650.0, "For how many days certificates are good.", float],
@@ -52,7 +52,6 @@ class Init(AnyOrder):
     optFlags = [
         ["offline", None, "Make the files only; bring them into the directory later, with publish."],
         ["no-starttls", None, "Do not encrypt ldap:// connections: for try-outs on one machine only."],
-        _YES,
         _DRY,
     ]
 
@@ -75,7 +74,7 @@ class Init(AnyOrder):
             uris: tuple[str, ...] = URIS.parse(text, Path())
         except ValueError as wrong:
             raise BadInput(f"--directory-uri must be {URIS.what}, between commas") from wrong
-        directory = [] if self["base"] == "o=clumpt" else [("base", self["base"])]
+        directory = [] if self["base"] == BASE else [("base", self["base"])]
         if self["no-starttls"]:
             directory += [("starttls", "no"), ("allow_plain", "yes")]
         return NewDeployment(
