@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from clumpt.agent.chain import Chain
 from clumpt.agent.roster import Roster
 from clumpt.aio import deferred
-from clumpt.errors import ClumptError, DirectoryRefused, DirectoryUnavailable, IdentityError
+from clumpt.errors import ClumptError, DirectoryRefused, DirectoryUnavailable
 from clumpt.idset import IdSet
 from clumpt.interfaces import IDirectory, ILink, INetwork
 from clumpt.model import Address, Entry, PeerName
@@ -121,9 +121,9 @@ class Sync:
         try:
             await self._roster.refresh()
             gone = await self._roster.dismissed(list(self._network.links()))
-        except (DirectoryUnavailable, DirectoryRefused, IdentityError) as trouble:
+        except ClumptError as trouble:
             self.directory_trouble = str(trouble)
-            self._log.warn("cannot read the directory: {trouble}", trouble=trouble)
+            self._log.warn("cannot take in what the directory says: {trouble}", trouble=trouble)
             return
         self.directory_trouble = ""
         if self._stopped:
@@ -138,10 +138,12 @@ class Sync:
     @deferred
     async def _tick(self) -> None:
         self._disappointing.clear()
-        await self.refresh()
-        await self._round()
-        await self._ask_directory()
-        if not self._stopped:
+        try:
+            await self.refresh()
+            await self._round()
+            await self._ask_directory()
+        finally:
+            # Whatever happened: without the next round nothing is guaranteed any more (H13).
             self._later(self._roster.interval)
 
     async def _round(self) -> None:
