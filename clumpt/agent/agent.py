@@ -27,7 +27,7 @@ from clumpt.agent.roster import Roster
 from clumpt.agent.serve import Server
 from clumpt.agent.spread import Spread
 from clumpt.agent.sync import DIRECTORY, Sync
-from clumpt.aio import deferred
+from clumpt.aio import deferred, unattended
 from clumpt.errors import DirectoryRefused, DirectoryUnavailable
 from clumpt.idset import IdSet
 from clumpt.interfaces import (
@@ -151,7 +151,7 @@ class Agent:
             self._hindered,
         )
         self.spread = Spread(
-            reactor, self.agenda, Gossip(), self.server, self.fetcher, self._entry, self.sync.widen
+            reactor, self.agenda, Gossip(), self.server, self.fetcher, self._entry, self._widen
         )
 
     # Starting and stopping.
@@ -291,6 +291,9 @@ class Agent:
             self.spread.fetch()
             if self.manners.serve_installed and self.agenda.states[seq] is State.DONE:
                 self.spread.servable([seq])
+
+    def _widen(self) -> None:
+        unattended(self.sync.widen(), self._log, "looking for more members")
 
     def _served(self, package: Package) -> bool:
         if not self.manners.serve_installed:

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from clumpt.agent.chain import Chain
 from clumpt.agent.roster import Roster
-from clumpt.aio import deferred
+from clumpt.aio import deferred, unattended
 from clumpt.errors import ClumptError, DirectoryRefused, DirectoryUnavailable
 from clumpt.idset import IdSet
 from clumpt.interfaces import IDirectory, ILink, INetwork
@@ -72,7 +72,10 @@ class Sync:
     def _later(self, seconds: float) -> None:
         if not self._stopped:
             spread = self._random.uniform(1 - self._jitter, 1 + self._jitter)
-            self._timer = self._reactor.callLater(seconds * spread, self._tick)
+            self._timer = self._reactor.callLater(seconds * spread, self._begin)
+
+    def _begin(self) -> None:
+        unattended(self._tick(), self._log, "a round of synchronisation")
 
     def consider(self) -> None:
         """Pull from the link that knows most, if it knows more than we do."""
@@ -84,7 +87,7 @@ class Sync:
             if link.head > self._chain.head and link.peer not in self._disappointing
         ]
         if ahead:
-            self._follow(min(ahead)[2])
+            unattended(self._follow(min(ahead)[2]), self._log, "pulling the update table")
 
     @deferred
     async def _follow(self, link: ILink) -> None:
@@ -113,7 +116,10 @@ class Sync:
     def refresh_soon(self) -> None:
         """Somebody says that the directory has news for us (R67)."""
         if self._refresh_timer is None or not self._refresh_timer.active():
-            self._refresh_timer = self._reactor.callLater(REFRESH_AT_LEAST, self.refresh)
+            self._refresh_timer = self._reactor.callLater(
+                REFRESH_AT_LEAST,
+                lambda: unattended(self.refresh(), self._log, "reading the directory"),
+            )
 
     @deferred
     async def refresh(self) -> None:
