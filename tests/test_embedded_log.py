@@ -316,7 +316,9 @@ class StoreLogTests(EmbeddedCase):
         refused = other.search(BASE)
         self.settle()
         self.failureResultOf(refused, ConnectionDone)
-        self.assertIsNone(self.directory.buildProtocol(None))
+        self.connect()
+        self.settle()
+        self.assertTrue(self.wires[-1].server_side.disconnected)
 
     def test_restart(self) -> None:
         """Everything is there after a restart: entries, removals, order, uniqueness."""

@@ -10,7 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.errors import Damaged
 from clumpt.install.command import Rules
-from clumpt.install.spool import KEPT, OUTPUT_LIMIT, Job, Spool, job_name, write_durably
+from clumpt.install.durable import write_durably
+from clumpt.install.job import Job, job_name
+from clumpt.install.spool import KEPT, OUTPUT_LIMIT, Spool
 from clumpt.model import Outcome, State
 
 NAME = job_name(7, 1)
@@ -83,6 +85,14 @@ class SpoolTests(SynchronousTestCase):
             self.spool.finish(name, outcome)
             self.assertEqual(self.spool.result(name), outcome)
             self.assertEqual(self.spool.started(name), begin)
+
+    def test_room(self) -> None:
+        """From the beginning of a job there is room on the disk for its result."""
+        self.spool.begin(NAME)
+        [reserve] = self.spool.path.glob(".*.result")
+        self.assertGreaterEqual(reserve.stat().st_blocks * 512, 4096)
+        self.spool.finish(NAME, Outcome(State.DONE, 0))
+        self.assertFalse(reserve.exists())
 
     def test_damaged_result(self) -> None:
         """A result that cannot be read is an end that nobody knows."""

@@ -40,7 +40,7 @@ class Fetcher:
     All packages on their way to this peer.
 
     @ivar links: the open links, asked for anew each time.
-    @ivar arrived: called with a package and the index of a piece that is now held.
+    @ivar arrived: called with a package, the index of a piece that is now held, and who sent it.
     @ivar completed: called with a package that is now wholly here and durable.
     @ivar hindered: called with a package and the reason why it cannot be kept here now.
     """
@@ -50,7 +50,7 @@ class Fetcher:
     _repository: IRepository
     download: Bucket
     _links: Callable[[], dict[PeerName, ILink]]
-    _arrived: Callable[[Package, int], None]
+    _arrived: Callable[[Package, int, PeerName], None]
     _completed: Callable[[Package], None]
     _hindered: Callable[[Package, str], None]
     _arrivals: dict[Digest, _Arrival] = field(factory=dict, init=False)
@@ -110,6 +110,20 @@ class Fetcher:
             self._arrivals[digest].swarm.learn(peer, bits)
             self._pump(digest)
 
+    def offered(self, link: ILink, digest: Digest, index: int) -> None:
+        """C{link} would send a piece; raises L{BadDocument} if there is no such piece."""
+        arrival = self._arrivals.get(digest)
+        if arrival is None or arrival.finishing or arrival.assembly.needs_hashes():
+            link.decline(digest, index)
+            return
+        if not 0 <= index < arrival.package.pieces.count:
+            raise BadDocument(f"piece {index} of {arrival.package.pieces.count} is offered")
+        ask = arrival.swarm.offered(link.peer, index, self._reactor.seconds())
+        if ask is None:
+            link.decline(digest, index)
+        else:
+            self._piece(arrival, ask, link)
+
     def lost(self, peer: PeerName) -> None:
         """The link to C{peer} is gone."""
         for digest in list(self._arrivals):
@@ -168,7 +182,7 @@ class Fetcher:
         try:
             if (pause := self.download.take(length, self._reactor.seconds())) > 0:
                 await sleep(self._reactor, pause)
-            data = await link.piece(package.sha256, ask.index)
+            data = await link.piece(package.sha256, ask.index, length)
             self._received(arrival, ask, data)
         except NotHere:
             swarm.missing(ask.peer, ask.index)
@@ -192,7 +206,7 @@ class Fetcher:
             swarm.arrived(ask.peer, ask.index, self._reactor.seconds())
         elif arrival.assembly.put(ask.index, data):
             swarm.arrived(ask.peer, ask.index, self._reactor.seconds())
-            self._arrived(package, ask.index)
+            self._arrived(package, ask.index, ask.peer)
         else:
             self._spoiled(arrival, ask.peer, f"piece {ask.index} is not the signed one")
 

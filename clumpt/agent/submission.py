@@ -16,7 +16,7 @@ from clumpt.agent.serve import Server
 from clumpt.errors import NotHere, PeerUnreachable
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink, INetwork, IPeerEvents
-from clumpt.model import Address, Entry, PeerName, Seq
+from clumpt.model import Address, Entry, Package, PeerName, Seq
 from clumpt.pieces import Bits, Digest
 
 #: Peers dialled at the same time.
@@ -159,6 +159,7 @@ class Submission:
 
     def unlinked(self, link: ILink) -> None:
         """See L{IPeerEvents}."""
+        self._server.uplink.lost(link.peer)
         self._gone(link.peer)
 
     def acked(self, link: ILink, head: Seq) -> None:
@@ -191,21 +192,31 @@ class Submission:
     def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
         """See L{IPeerEvents}."""
         package = self._server.package(digest)
-        if package is None:
-            return
-        if len(Bits.decode(raw, package.pieces.count)) == package.pieces.count:
-            self._holds(link, digest)
-        else:
-            link.holding(digest, package.pieces.count, self._server.held(package))
+        if package is not None:
+            self._saw(link, package, Bits.decode(raw, package.pieces.count))
 
     def have_told(self, link: ILink, digest: Digest, index: int) -> None:
-        """See L{IPeerEvents}; that all is there is told by a notification."""
+        """See L{IPeerEvents}."""
+        package = self._server.package(digest)
+        if package is not None and 0 <= index < package.pieces.count:
+            self._saw(link, package, Bits().with_bit(index))
+
+    def _saw(self, link: ILink, package: Package, bits: Bits) -> None:
+        self._server.uplink.saw(link.peer, package, bits)
+        if len(bits) == package.pieces.count:
+            self._holds(link, package.sha256)
 
     def offered(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}; nothing is fetched here."""
+        link.decline(digest, index)
 
     def declined(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""
+        self._server.uplink.declined(link.peer, digest, index)
+
+    def drained(self, link: ILink) -> None:
+        """See L{IPeerEvents}."""
+        self._server.uplink.go_on()
 
     def output_wanted(self, link: ILink, seq: Seq) -> bytes:
         """See L{IPeerEvents}."""
