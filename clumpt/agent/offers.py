@@ -22,8 +22,10 @@ from clumpt.pieces import Bits
 PER_PEER = 2
 #: The same for a source, which may have only one peer to give to.
 PER_PEER_OF_SOURCE = 8
-#: Seconds for which a peer that declined is left alone, unless it shows progress.
+#: Seconds for which a peer that declined is left alone, unless it shows progress ...
 DECLINED = 0.1
+#: ... and twice as long each time in a row, up to this: it may not want the rest any more.
+DECLINED_MOST = 60.0
 #: Peers that have nearly the same number of pieces are taken as equal.
 NEARLY = 3.0
 
@@ -35,6 +37,7 @@ class _View:
     held: int = 0
     promised: int = 0
     open: int = 0
+    refusals: int = 0
     not_before: float = 0.0
 
 
@@ -56,7 +59,7 @@ class Offers:
         """C{peer} holds these pieces."""
         view = self._views.setdefault(peer, _View())
         if bits.value & ~view.held:
-            view.not_before = 0.0
+            view.not_before, view.refusals = 0.0, 0
         view.held |= bits.value
         view.promised &= ~bits.value
 
@@ -88,8 +91,10 @@ class Offers:
             return
         view.open = max(0, view.open - 1)
         if asked is None:
-            view.not_before = now + DECLINED
+            view.not_before = now + min(DECLINED * 2**view.refusals, DECLINED_MOST)
+            view.refusals = min(view.refusals + 1, 10)
         else:
+            view.refusals = 0
             view.promised |= 1 << asked
             self._given |= 1 << asked
 

@@ -9,7 +9,14 @@ from twisted.logger import Logger
 
 from clumpt.agent.cache import decode_peers, decode_settings, encode_peers, encode_settings
 from clumpt.aio import deferred
-from clumpt.errors import BadDocument, ClumptError, DirectoryUnavailable, IdentityError, Untrusted
+from clumpt.errors import (
+    BadDocument,
+    ClumptError,
+    DirectoryRefused,
+    DirectoryUnavailable,
+    IdentityError,
+    Untrusted,
+)
 from clumpt.interfaces import IDirectory, IJournal, IKeyring
 from clumpt.model import Address, GroupName, Member, Peer, PeerName, Settings
 from clumpt.pieces import Digest
@@ -102,10 +109,10 @@ class Roster:
 
     @deferred
     async def read_members(self) -> None:
-        """Read the members of this peer's groups (R46, R76), from the journal if the directory is away."""
+        """Read the members of this peer's groups (R46, R76), from the journal if the directory does not say."""
         try:
             members = await self._directory.peers(self.groups)
-        except DirectoryUnavailable:
+        except (DirectoryRefused, DirectoryUnavailable):
             raw = self._journal.cached("members")
             members = decode_peers(raw) if raw is not None else []
         else:

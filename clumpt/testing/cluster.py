@@ -73,6 +73,7 @@ class Cluster:
     @ivar allowed: the installers that all nodes allow.
     @ivar contents: the bytes of every package ever submitted, to serve and to compare.
     @ivar statements: every membership statement that was signed.
+    @ivar restored: was the directory ever set back?
     """
 
     seed: int
@@ -101,6 +102,7 @@ class Cluster:
     enrolled: dict[PeerName, PeerEntry] = field(factory=dict, init=False)
     contents: dict[Digest, bytes] = field(factory=dict, init=False)
     statements: dict[bytes, Member] = field(factory=dict, init=False)
+    restored: bool = field(default=False, init=False)
     #: What belonged to dead daemons: were it torn down, its C{finally} clauses would run, after its death.
     _graves: list[Any] = field(factory=list, init=False)
 
@@ -110,7 +112,9 @@ class Cluster:
         self.keys = Deployment(f"sim-{self.seed}")
         self.settings = Settings(self.keys.name, interval=self.interval)
         self.security = ClearSecurity(self._identity)
-        self.witness = Witness(self.world, self._suspects, self._troubled, self._lies)
+        self.witness = Witness(
+            self.world, self._suspects, self._troubled, self._forgetful, self._lies
+        )
         self.witness.listen()
         if self.directory == "ldap":
             self.site = LdapSite(self.network, self.settings, lambda address: self._named(address))
@@ -238,6 +242,7 @@ class Cluster:
         """The directory's administrators restore a backup."""
         self.world.note("restore")
         self.site.restore(backup)
+        self.restored = True
         for machine in self.machines.values():
             machine.told = None
 
@@ -315,6 +320,9 @@ class Cluster:
         suspect = [(machine.name, address) for address, machine in self.machines.items() if machine.suspect]
         liars = [(liar.name, address) for address, liar in self.liars.items()]
         return {name for names in suspect + liars for name in names}
+
+    def _forgetful(self) -> bool:
+        return self.restored or any(machine.removed for machine in self.machines.values())
 
     def _lies(self, speaker: object) -> bool:
         """Is this part of a liar's program?"""
@@ -465,9 +473,10 @@ class Cluster:
         return all(machine.agent.chain.head == self.head for machine in self.up)
 
     def settled(self) -> bool:
-        """Is nothing left to do on any peer that is up, as far as it can do it?"""
+        """Is nothing left to do on any peer that is up, unless it waits for the administrators?"""
         return self.knows() and all(
-            set(machine.agent.agenda.open) <= machine.agent.agenda.stuck for machine in self.up
+            not (waiting := machine.agent.agenda.open) or waiting[0] in machine.agent.agenda.stuck
+            for machine in self.up
         )
 
     def agrees(self) -> bool:

@@ -182,7 +182,7 @@ class Forger(Vice):
     def forged(self) -> Iterator[Entry]:
         """Updates that must not be taken."""
         cluster = self.liar.cluster
-        update = cluster.keys.update(packages=(cluster.package(100),), submit_id="never seen")
+        update = cluster.keys.update(packages=(cluster.package(100),), submit_id="forged")
         yield signer("a thief").sign_update(update)
         yield cluster.keys.submit_key.sign_update(evolve(update, deployment="another"))
         yield cluster.keys.root_key.sign_update(update)

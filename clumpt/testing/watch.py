@@ -91,6 +91,7 @@ class Messenger:
         self._distance, self._reachable = distance, reachable
         self._check, self._broken, self._told = check, broken, told
         self._travelling: dict[Deferred[None], None] = {}
+        self._closed = False
 
     def __getattr__(self, name: str) -> Callable[..., Deferred[Any]]:
         method = getattr(self._directory, name)
@@ -107,6 +108,8 @@ class Messenger:
         return answer
 
     async def _travel(self, seconds: float) -> None:
+        if self._closed:
+            raise DirectoryUnavailable("the connection was closed here")
         if not seconds:
             return
         travelling = sleep(self._reactor, seconds)
@@ -130,6 +133,7 @@ class Messenger:
 
     def close(self) -> Deferred[None]:
         """See L{IDirectory.close}."""
+        self._closed = True
         for travelling in list(self._travelling):
             travelling.cancel()
         closed: Deferred[None] = self._directory.close()
@@ -143,6 +147,8 @@ DISK = (
     "cannot write the",
     "the package",
 )
+#: ... or the directory does not know a peer (any more) ...
+STRANGER = ("the directory refuses this peer's report",)
 #: ... or with the peer that they speak of.
 ACCUSING = ("{peer} sent ", "{peer} has another history", "hanging up on {peer}")
 #: Why one may hang up on a peer that is not to blame: the weather, or news that did not reach it yet.
@@ -167,6 +173,7 @@ class Witness:
 
     @ivar suspects: the peers that may be accused.
     @ivar troubled: is something wrong with a disk?
+    @ivar lost: may the directory have forgotten a peer?
     @ivar lies: does this come from a liar's own program?
     @ivar accused: how often each peer was accused, by name or address.
     """
@@ -174,6 +181,7 @@ class Witness:
     _world: World
     _suspects: Callable[[], Collection[str]]
     _troubled: Callable[[], bool]
+    _lost: Callable[[], bool]
     _lies: Callable[[object], bool]
     accused: Counter[str] = field(factory=Counter, init=False)
 
@@ -197,7 +205,8 @@ class Witness:
             self._world.fault(Failure(Broken(f"an honest peer is accused: {formatEvent(event)}")))
 
     def _excused(self, event: LogEvent) -> bool:
-        return self._troubled() and str(event.get("log_format")).startswith(DISK)
+        about = str(event.get("log_format"))
+        return (self._troubled() and about.startswith(DISK)) or (self._lost() and about.startswith(STRANGER))
 
     def listen(self) -> None:
         """Begin."""

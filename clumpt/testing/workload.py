@@ -27,9 +27,11 @@ class Fates:
     """
     What becomes of runs, for a whole cluster.
 
+    @ivar canaries: does a peer pass on only what succeeded there?  Then nothing may fail for good.
     @ivar hard: updates whose runs need not succeed, and what may become of them.
     """
 
+    canaries: bool = False
     hard: dict[Seq, Plan] = field(factory=dict)
 
     def __call__(self, update: Update, attempt: int, random: Random) -> Fate:
@@ -92,7 +94,7 @@ class Workload:
         group = group or self._random.choice(["all", "all", *self.cluster.groups])
         entry = self.cluster.sign(group, **fields)
         if self._random.random() < 0.3:
-            self.fates.hard[entry.seq] = self._random.choice([failure, waited])
+            self.fates.hard[entry.seq] = waited if self.fates.canaries else self._random.choice([failure, waited])
         self._pending.append(entry)
         self.offer()
         return entry
@@ -101,7 +103,7 @@ class Workload:
 
     def install(self) -> None:
         """One package."""
-        interrupted = self._random.choice(list(Interrupted))
+        interrupted = Interrupted.RERUN if self.fates.canaries else self._random.choice(list(Interrupted))
         self._submit(size=self._random.choice(SIZES), interrupted=interrupted)
 
     def bundle(self) -> None:
