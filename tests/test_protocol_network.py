@@ -325,6 +325,16 @@ class MeetingTests(NetworkCase):
         self.assertEqual([self.successResultOf(one).peer for one in waiting], ["b", "a"])
         self.assertLinked("ab")
 
+    def test_taken_call_ends_the_own(self) -> None:
+        """Who takes the other's call dials no further."""
+        self.begin()
+        self.town.net.dead.add("10.9.9.9")
+        waiting = self.town.networks["b"].dial(PeerName("a"), [Address("10.9.9.9", 1, 2), address_of("a")])
+        self.town.dial("a", "b")
+        self.town.run(10)
+        self.assertEqual(self.successResultOf(waiting).peer, "a")
+        self.assertEqual({host for _, host, _ in self.town.hosts["b"].dials}, {"10.9.9.9"})
+
     def test_reboot(self) -> None:
         """A peer that lost its links without a word is linked again when it calls."""
         for caller, called in ("ab", "ba"):
