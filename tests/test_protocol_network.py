@@ -14,6 +14,7 @@ from zope.interface.verify import verifyObject
 from clumpt.errors import BadInput, PeerUnreachable
 from clumpt.interfaces import INetwork
 from clumpt.model import Address, PeerName
+from clumpt.protocols.client import Network
 from clumpt.protocols.keeping import pause
 from clumpt.protocols.limits import Limits
 from clumpt.protocols.meeting import Verdict, judge
@@ -125,6 +126,18 @@ class DialTests(NetworkCase):
         wrong = self.failureResultOf(dialled, PeerUnreachable).value
         self.assertIn("b was called, but c answers there", str(wrong))
         self.assertEqual(self.town.agents["c"].told, [])
+
+    def test_another_call_is_answered(self) -> None:
+        """An answer that names another call than ours is none."""
+        self.begin()
+        self.patch(
+            Network, "_greeting", lambda network, call="": Hello((1,), DEPLOYMENT, 0, TOP, b"", call + "0")
+        )
+        dialled = self.town.dial("a", "b")
+        self.town.agents["b"].admit = lambda *_: None
+        self.town.run()
+        self.failureResultOf(dialled, PeerUnreachable)
+        self.assertLinked()
 
     def test_oneself(self) -> None:
         """Who shows our own name is refused, at both ends."""
