@@ -4,8 +4,8 @@ from pathlib import Path
 
 from attrs import evolve
 
-from clumpt.apps.conf_env import Keys, Places
 from clumpt.apps.conf_init import NewDeployment, advice, create, identifier, publish
+from clumpt.apps.conf_keys import Keys, Places
 from clumpt.apps.rooms import ldap_tls
 from clumpt.configfile import load
 from clumpt.errors import BadInput, Conflict, DirectoryRefused, IdentityError

@@ -9,7 +9,8 @@ from attrs import frozen
 
 from clumpt.aio import deferred
 from clumpt.apps.conf_bundle import File, ini, make_folder, tls_section, write_folder
-from clumpt.apps.conf_env import Environment, Places, Statement
+from clumpt.apps.conf_env import Environment
+from clumpt.apps.conf_keys import Places, Statement
 from clumpt.apps.connect import ADMIN_FILES, SUBMITTER_FILES
 from clumpt.config import DirectorySection
 from clumpt.errors import BadDocument, BadInput, Conflict, DirectoryRefused, Untrusted
