@@ -322,6 +322,9 @@ class Agent:
     def offered(self, link: Any, digest: Any, index: int) -> None:
         self._tell("offered", digest, index)
 
+    def drained(self, link: Any) -> None:
+        self._tell("drained")
+
     def declined(self, link: Any, digest: Any, index: int) -> None:
         self._tell("declined", digest, index)
 

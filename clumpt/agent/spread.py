@@ -162,13 +162,15 @@ class Spread:
         """C{link} would send us a piece now; raises L{BadDocument}."""
         self._fetcher.offered(link, digest, index)
 
-    def arrived(self, package: Package, index: int) -> None:
-        """One more piece is here: tell those who want the package."""
-        if package.pieces.count < 2 or index not in self._server.held(package):
+    def arrived(self, package: Package, index: int, sender: PeerName) -> None:
+        """One more piece is here: tell who sent it, and those who want the package."""
+        if package.pieces.count < 2:
             return
+        served = index in self._server.held(package)
         for known in self._known.values():
             bits = known.pieces.get(package.sha256)
-            if bits is not None and package.sha256 in known.told and len(bits) < package.pieces.count:
+            wants = bits is not None and package.sha256 in known.told and len(bits) < package.pieces.count
+            if known.link.peer == sender or (wants and served):
                 known.link.have(package.sha256, index)
         self._server.uplink.go_on()
 

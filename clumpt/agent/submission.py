@@ -216,7 +216,7 @@ class Submission:
 
     def drained(self, link: ILink) -> None:
         """See L{IPeerEvents}."""
-        self._server.uplink.drained(link.peer)
+        self._server.uplink.go_on()
 
     def output_wanted(self, link: ILink, seq: Seq) -> bytes:
         """See L{IPeerEvents}."""
