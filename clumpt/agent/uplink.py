@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from clumpt.agent.offers import Offers
 from clumpt.agent.rate import Bucket
-from clumpt.errors import Busy
+from clumpt.errors import Busy, NotHere
 from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest
@@ -165,7 +165,12 @@ class Uplink:
         if request.digest in self._offers:
             # Others do not want the rest, so they do not tell that they have this.
             self._unheard[request.peer, request.digest, request.index] = now
-        request.answer.callback(request.read())
+        try:
+            data = request.read()
+        except NotHere as gone:
+            request.answer.errback(gone)
+        else:
+            request.answer.callback(data)
 
     def _offer(self, now: float) -> None:
         links = self._links()

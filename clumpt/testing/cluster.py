@@ -42,7 +42,7 @@ from clumpt.testing.liars import Liar, Vice
 from clumpt.testing.machine import Machine
 from clumpt.testing.memory_installer import MemoryInstaller, MemoryMachine, Plan, success
 from clumpt.testing.net import Network
-from clumpt.testing.site import LdapSite, MemorySite, Site
+from clumpt.testing.site import DESK, LdapSite, MemorySite, Site
 from clumpt.testing.watch import Messenger, WatchedInstaller, Witness
 from clumpt.testing.weather import Levers, Storm, Weather
 from clumpt.testing.world import World
@@ -382,9 +382,13 @@ class Cluster:
         return peer.stop()
 
     def storm(self, weather: Weather, lasting: float) -> Storm:
-        """Let C{weather} loose for C{lasting} virtual seconds."""
+        """Let C{weather} loose for C{lasting} virtual seconds; the administrators' desk is spared by it."""
         levers = Levers(
-            self.crash, self.power_loss, self.boot, slow_disk=self._slow_disk, directory=self.site.available
+            lambda address: self.crash(address) if address != DESK else None,
+            lambda address: self.power_loss(address) if address != DESK else None,
+            self.boot,
+            self._slow_disk,
+            self.site.available,
         )
         storm = Storm(self.network, weather, levers)
         storm.rage(lasting)
@@ -475,7 +479,7 @@ class Cluster:
     def settled(self) -> bool:
         """Is nothing left to do on any peer that is up, unless it waits for the administrators?"""
         return self.knows() and all(
-            not (waiting := machine.agent.agenda.open) or waiting[0] in machine.agent.agenda.stuck
+            min(machine.agent.agenda.open, default=0) in {0, *machine.agent.agenda.stuck}
             for machine in self.up
         )
 

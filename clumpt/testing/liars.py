@@ -156,6 +156,9 @@ class Vice:
     def declined(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""
 
+    def drained(self, link: ILink) -> None:
+        """See L{IPeerEvents}."""
+
     def output_wanted(self, link: ILink, seq: Seq) -> bytes:
         """See L{IPeerEvents}."""
         raise NotHere("no")
@@ -222,7 +225,7 @@ class Poisoner(Vice):
 
     def piece_wanted(self, link: ILink, digest: Digest, index: int) -> bytes:
         """As long as it should be, or shorter; never right."""
-        size = next((p.pieces.length(index) for p in self.packages() if p.sha256 == digest), 100)
+        size = next((p.pieces.size for p in self.packages() if p.sha256 == digest), 100)
         return self.random.randbytes(size if self.random.random() < 0.7 else self.random.randrange(size + 1))
 
 
@@ -293,7 +296,7 @@ class Flooder(Vice):
             link.decline(digest, self.random.randrange(2000))
             link.holding(digest, 8, Bits(self.random.getrandbits(8)))
             link.hashes(digest).addErrback(lambda _: None)
-            link.piece(digest, self.random.randrange(2000)).addErrback(lambda _: None)
+            link.piece(digest, self.random.randrange(2000), 100).addErrback(lambda _: None)
             link.output(1).addErrback(lambda _: None)
 
 

@@ -9,7 +9,9 @@ from typing import Any
 from attrs import define, field
 
 from clumpt.model import Action, Entry, Interrupted, Outcome, Seq, State, Update
+from clumpt.store.repository import SPARE
 from clumpt.testing.cluster import Cluster
+from clumpt.testing.disk import MEMORY
 from clumpt.testing.keys import ISSUED
 from clumpt.testing.machine import Machine
 from clumpt.testing.memory_installer import Fate, Plan, failure, hang, locked, success
@@ -82,6 +84,8 @@ class Workload:
             (1, self.add),
             (1, self.remove),
             (1, self.back_up),
+            (1, self.flip),
+            (1, self.fill),
         ]
         weights = [weight for weight, _ in steps]
         self._random.choices([step for _, step in steps], weights)[0]()
@@ -213,6 +217,25 @@ class Workload:
         self.backup = None
         self.cluster.world.run_for(self._random.uniform(0.0, 40.0))
         self.cluster.repair()
+
+    # Accidents.
+
+    def flip(self) -> None:
+        """A bit of some package turns over on a disk, which nobody notices at once."""
+        machine = self._one()
+        if machine.peer is not None and (digests := machine.agent.repository.digests()):
+            machine.suspect = True
+            path = machine.agent.repository.path(self._random.choice(sorted(digests)))
+            machine.disk.bit_flip(path.relative_to(MEMORY).as_posix())
+
+    def fill(self) -> None:
+        """Somebody else fills a disk, and cleans up later."""
+        machine = self._one()
+        machine.disk.limit = machine.disk.used + self._random.choice([0, 2000, 100_000, SPARE + 100_000])
+        self.cluster.world.call_later(self._random.uniform(1.0, 60.0), self._clean, machine)
+
+    def _clean(self, machine: Machine) -> None:
+        machine.disk.limit = None
 
     # After the storm.
 
