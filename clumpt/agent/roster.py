@@ -15,6 +15,7 @@ from clumpt.errors import (
     DirectoryRefused,
     DirectoryUnavailable,
     IdentityError,
+    StoreFull,
     Untrusted,
 )
 from clumpt.interfaces import IDirectory, IJournal, IKeyring
@@ -95,8 +96,14 @@ class Roster:
         found = [await self._directory.peer(name) for name in me.neighbours]
         neighbours = [peer for peer in found if peer is not None]
         self._adopt(settings, me, neighbours)
-        self._journal.cache("settings", encode_settings(settings))
-        self._journal.cache("peers", encode_peers([me, *neighbours]))
+        self._keep("settings", encode_settings(settings))
+        self._keep("peers", encode_peers([me, *neighbours]))
+
+    def _keep(self, what: str, value: bytes) -> None:
+        try:
+            self._journal.cache(what, value)
+        except StoreFull as full:
+            self._log.warn("cannot keep {what} for when the directory is away: {full}", what=what, full=full)
 
     async def _learn_roots(self) -> None:
         for envelope in (await self._directory.root_documents())[self._keyring.version :]:
@@ -116,7 +123,7 @@ class Roster:
             raw = self._journal.cached("members")
             members = decode_peers(raw) if raw is not None else []
         else:
-            self._journal.cache("members", encode_peers(members))
+            self._keep("members", encode_peers(members))
         self._members = {peer.name: peer for peer in members}
 
     def _adopt(self, settings: Settings, me: Peer, neighbours: Collection[Peer]) -> None:

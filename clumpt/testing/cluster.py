@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from clumpt import graph
 from clumpt.apps.daemon import Node, Peer, build
 from clumpt.config import Config, LimitsSection, PeerSection
-from clumpt.errors import ClumptError, DirectoryRefused, DirectoryUnavailable
+from clumpt.errors import ClumptError, DirectoryRefused, DirectoryUnavailable, StoreFull
 from clumpt.interfaces import IDirectory
 from clumpt.model import Address, Entry, Group, GroupName, Member, Package, PeerName, PeerStatus, Settings
 from clumpt.model import Peer as PeerEntry
@@ -56,6 +56,8 @@ NOTIFY, UPDATE = 4417, 4418
 INTERVAL = 30.0
 #: Seconds between two looks at everything.
 LOOK = 1.0
+#: Seconds after which a daemon that could not start is started again.
+RESTART = 5.0
 SUBMITTER = PeerName("clumpt-submitter")
 
 
@@ -289,9 +291,16 @@ class Cluster:
         return peer.agent.start()
 
     def _broken(self, failure: Failure, machine: Machine, reactor: Any) -> None:
-        """A daemon of this life could not start, which nothing but its removal should cause."""
-        if reactor.alive and not machine.removed:
+        """A daemon of this life could not start, which nothing but its removal or a full disk should cause."""
+        if not reactor.alive or machine.removed:
+            return
+        if failure.check(StoreFull) is None or machine.disk.limit is None:
             self.world.fault(failure)
+        elif machine.peer is None:
+            reactor.callLater(RESTART, self.start, machine.address)
+        else:
+            self.crash(machine.address)
+            self.world.call_later(RESTART, self.boot, machine.address)
 
     def _messenger(self, machine: Machine, config: Config, reactor: Any) -> Any:
         def told(status: PeerStatus) -> None:

@@ -26,6 +26,8 @@ __all__ = ["Drill", "Plot", "apart"]
 STORM = 60.0
 #: Seconds that runs may take once all is known: there are some ten updates, and one may hang or be locked.
 WORK = 300.0
+#: How often the administrators are asked at most what to do about a run of which nobody knows how it ended.
+DECISIONS = 4
 #: Seconds that may pass after the last run, until the directory knows of it.
 REPORT = 60.0
 #: Bytes that a peer may send to each of its neighbours, and to the directory, in an interval with no news (L4).
@@ -148,14 +150,20 @@ class Drill:
         cluster.world.run_until(lambda: len(cluster.up) >= self._enrolled(), within=30.0, every=0.1)
         self.workload.finish()
         cluster.world.run_until(cluster.knows, within=3 * 1.2 * cluster.interval + 10.0, every=0.1)
-        cluster.world.run_until(cluster.settled, within=WORK, every=0.1)
-        if self.workload.decide():
-            cluster.world.run_until(cluster.settled, within=WORK, every=0.1)
+        for _ in range(DECISIONS):
+            cluster.world.run_until(self._stands_still, within=WORK, every=0.1)
+            if not self.workload.undecided():
+                break
+            self.workload.decide()
+            cluster.world.run_for(2 * cluster.interval)
         cluster.world.run_until(cluster.agrees, within=REPORT + 1.2 * cluster.interval, every=0.1)
         self.agreed = cluster.world.now - began
         # One more round, so that nothing is under way that was begun before.
         cluster.world.run_for(1.2 * cluster.interval)
         check_at_rest(cluster)
+
+    def _stands_still(self) -> bool:
+        return self.cluster.settled() or bool(self.workload.undecided())
 
     def _enrolled(self) -> int:
         return sum(not machine.removed for machine in self.cluster.machines.values())

@@ -145,7 +145,7 @@ DISK = (
     "{file} cannot be kept here",
     "{file} did not survive on this disk",
     "cannot write the",
-    "the package",
+    "package {digest} is damaged",
 )
 #: ... or the directory does not know a peer (any more) ...
 STRANGER = ("the directory refuses this peer's report",)

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import define, field
 
-from clumpt.model import Action, Entry, Interrupted, Outcome, Seq, State, Update
+from clumpt.model import Action, Entry, Interrupted, Outcome, Seq, Update
 from clumpt.store.repository import SPARE
 from clumpt.testing.cluster import Cluster
 from clumpt.testing.disk import MEMORY
@@ -261,18 +261,17 @@ class Workload:
         machines = [machine for machine in self.cluster.machines.values() if not machine.removed]
         return any(entry.update.concerns(machine.name, machine.groups) for machine in machines)
 
-    def decide(self) -> bool:
-        """Try again what is held because nobody knows how it ended; False if there is no such thing."""
-        held = sorted(
-            {
-                seq
-                for machine in self.cluster.up
-                for seq in machine.agent.agenda.open
-                if machine.agent.agenda.states[seq] is State.HELD
-            }
-        )
-        for seq in held:
-            self.fates.hard.pop(seq, None)
-            self.try_again(seq)
+    def undecided(self) -> list[Seq]:
+        """The updates that wait for the administrators on some peer: nobody knows how they ended there."""
+        agendas = [machine.agent.agenda for machine in self.cluster.up]
+        return sorted({seq for agenda in agendas for seq in agenda.stuck if seq in agenda.open})
+
+    def decide(self) -> None:
+        """Have all those tried again; or taken back, where they hold up others that wait for their packages."""
+        for seq in self.undecided():
+            if self.fates.canaries:
+                groups = self.cluster.keys.entries[seq - 1].update.groups
+                self._submit(min(groups), size=0, action=Action.WITHDRAW, withdraws=(seq,))
+            else:
+                self.try_again(seq)
             self.fates.hard.pop(self.cluster.head, None)
-        return bool(held)
