@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from clumpt.agent.rate import Bucket
 from clumpt.aio import deferred, sleep
 from clumpt.errors import Busy, NotHere
-from clumpt.interfaces import ILink, IRepository
+from clumpt.interfaces import ILink, IPieces
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest
 
@@ -29,7 +29,7 @@ class Server:
     """
 
     _reactor: IReactorTime
-    _repository: IRepository
+    _pieces: IPieces
     upload: Bucket
     _served: Callable[[Package], bool]
     _packages: dict[Digest, Package] = field(factory=dict, init=False)
@@ -46,11 +46,11 @@ class Server:
 
     def held(self, package: Package) -> Bits:
         """The pieces that can be asked of us."""
-        return self._repository.held(package) if self._served(package) else Bits()
+        return self._pieces.held(package) if self._served(package) else Bits()
 
     def hashes(self, digest: Digest) -> bytes:
         """The piece hashes.  Raises L{clumpt.errors.NotHere}."""
-        raw = self._repository.hashes(self._known(digest))
+        raw = self._pieces.hashes(self._known(digest))
         if raw is None:
             raise NotHere(f"no piece hashes of {digest}")
         return raw
@@ -67,7 +67,7 @@ class Server:
         waiting = self._waiting.get(peer, 0)
         if waiting >= MOST_WAITING:
             raise Busy(1.0)
-        data = self._repository.read(package, index)
+        data = self._pieces.read(package, index)
         if data is None:
             raise NotHere(f"no piece {index} of {digest}")
         if (pause := self.upload.take(len(data), self._reactor.seconds())) > 0:
