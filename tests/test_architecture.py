@@ -53,7 +53,7 @@ FOREIGN = (
 LONGEST = 400
 LONGEST_SEAMS = 550
 #: Tests are read one by one.
-LONGEST_TESTS = 800
+LONGEST_TESTS = 1000
 
 
 def imported(tree: ast.AST) -> Iterator[str]:

@@ -85,17 +85,18 @@ class Chain:
                 )
         return joined, good
 
-    def save(self, entries: list[Entry]) -> None:
-        """Make entries that joined durable; those that find no room are kept for the next time."""
+    def save(self, entries: list[Entry]) -> bool:
+        """Make entries that joined durable; False if there is no room: they are kept for the next time."""
         self._unsaved += entries
         if not self._unsaved:
-            return
+            return True
         try:
             self._journal.add_entries(self._unsaved)
         except StoreFull as full:
             self._log.error("cannot write the update table to disk, trying again: {full}", full=full)
-        else:
-            self._unsaved = []
+            return False
+        self._unsaved = []
+        return True
 
     def page(self, have: IdSet, most: int) -> list[Entry]:
         """The first C{most} chained entries that are not in C{have}, in order."""

@@ -217,6 +217,9 @@ class Fetcher:
             await arrival.assembly.finish()
         except StoreFull as full:
             self._full(package, full)
+        except NotHere:
+            # It was dropped meanwhile: it is not wanted any more, or is begun again.
+            self._arrivals.pop(package.sha256, None)
         except Damaged as damaged:
             # The pieces were right when they came: this disk changed them. Begin again, later.
             self._log.error(

@@ -21,6 +21,8 @@ HELD_PAUSE = 60.0
 ATTEMPTS = 2
 #: The word with which the installer begins the reason when the helper died inside a run.
 INTERRUPTED = "interrupted"
+#: ... when it found that a package is not the signed one ...
+DAMAGED = "damaged"
 #: ... and when the package manager was locked by somebody else all the time.
 LOCKED = "locked"
 
@@ -117,7 +119,19 @@ class Queue:
         if self._stopped:
             # The journal may be closed; the helper's result is adopted at the next start.
             return False
+        if outcome.state is State.HELD and outcome.reason.startswith(DAMAGED):
+            return await self._damaged(entry, outcome)
         return self._judge(entry, attempt, outcome)
+
+    async def _damaged(self, entry: Entry, outcome: Outcome) -> bool:
+        """A package on this disk is not the signed one: throw it away, fetch it again."""
+        self._settle(entry, outcome)
+        whole = True
+        for package in entry.update.packages:
+            whole = await self._repository.check(package.sha256) and whole
+        if whole:
+            self._wake_later()
+        return not whole and not self._stopped
 
     def _judge(self, entry: Entry, attempt: int, outcome: Outcome) -> bool:
         if outcome.state is not State.HELD:

@@ -92,14 +92,13 @@ class Spread:
         self._gossip.knows(peer, head)
 
     def joined(self, entries: Sequence[Entry]) -> None:
-        """These entries are new here: tell those who lack them, and fetch what they need."""
+        """These entries are new here: tell those who lack them."""
         for entry in entries:
             for package in entry.update.packages:
                 self._server.know(package)
         seqs = [entry.seq for entry in entries]
         for known in list(self._known.values()):
             self._tell(known.link, self._gossip.lacking(known.link.peer, entries), seqs)
-        self.fetch()
 
     def notified(self, peer: PeerName, seqs: Collection[Seq], holding: Collection[Seq]) -> None:
         """C{peer} knows C{seqs}, and the packages of C{holding} can be asked of it."""

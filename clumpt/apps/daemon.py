@@ -23,7 +23,7 @@ from twisted.python.threadpool import ThreadPool
 from clumpt.agent.agent import Agent, Manners
 from clumpt.aio import deferred
 from clumpt.apps.oneshot import Status, ToolOptions, status_of, steady
-from clumpt.apps.rooms import directory, ldap_tls, read
+from clumpt.apps.rooms import read, real_directory
 from clumpt.config import DEFAULT_PATH, Config
 from clumpt.configfile import load
 from clumpt.configtext import render
@@ -31,9 +31,7 @@ from clumpt.errors import ClumptError, ConfigurationError, IdentityError
 from clumpt.install.command import Rules
 from clumpt.install.runner import HelperInstaller
 from clumpt.install.spool import Spool
-from clumpt.interfaces import IInstaller, IJournal, ISecurity, IStorage
-from clumpt.ldap.directory import LdapDirectory
-from clumpt.ldap.servers import Reach, Tls, over_network
+from clumpt.interfaces import IDirectory, IInstaller, IJournal, ISecurity, IStorage
 from clumpt.model import PeerName
 from clumpt.protocols.client import Network
 from clumpt.protocols.limits import Limits
@@ -52,7 +50,7 @@ class Node:
     @ivar root: the pinned root document, version 1.
     @ivar reactor: the node's own; simulated peers have one each.
     @ivar wall: seconds since the epoch.
-    @ivar reach: how a directory server is reached; C{ldap_tls} is for StartTLS.
+    @ivar directory: makes this node's own way to the directory.
     @ivar installer: made once the journal is open: it is given the root documents in force.
     @ivar in_thread: runs slow work on the disk; fires with its result.
     @ivar mended: given if the journal was lost; called once nothing can be run twice for it.
@@ -63,8 +61,7 @@ class Node:
     random: Random
     wall: Callable[[], float]
     security: ISecurity
-    reach: Reach
-    ldap_tls: Tls | None
+    directory: Callable[[], IDirectory]
     storage: IStorage
     journal: IJournal
     installer: Callable[[Callable[[], Sequence[bytes]]], IInstaller]
@@ -77,7 +74,7 @@ class Peer:
     """A peer that is wired: its agent, and what must be closed after it."""
 
     agent: Agent
-    directory: LdapDirectory
+    directory: IDirectory
     journal: IJournal
 
     @deferred
@@ -129,14 +126,14 @@ async def build(config: Config, node: Node) -> Peer:
         (config.peer.notify_port, config.peer.update_port),
         Limits(links=config.limits.links),
     )
-    base = directory(config, node.reactor, node.reach, node.ldap_tls)
+    directory = node.directory()
     agent = Agent(
         name,
         manners(config),
         node.reactor,
         node.random,
         node.wall,
-        base,
+        directory,
         network,
         node.journal,
         repository,
@@ -144,7 +141,7 @@ async def build(config: Config, node: Node) -> Peer:
         keyring,
         node.mended,
     )
-    return Peer(agent, base, node.journal)
+    return Peer(agent, directory, node.journal)
 
 
 def real_node(config: Config, reactor: Any, in_thread: Callable[..., Deferred[Any]]) -> Node:
@@ -168,7 +165,6 @@ def real_node(config: Config, reactor: Any, in_thread: Callable[..., Deferred[An
         config.install.allowed, str(config.install.root), config.install.timeout, config.install.lock_timeout
     )
     helper = (sys.executable, "-m", "clumpt.apps.install_helper")
-    tls = ldap_tls(config)
 
     def installer(roots: Callable[[], Sequence[bytes]]) -> IInstaller:
         return HelperInstaller(reactor, reactor, Spool(state / "spool"), rules, roots, helper)
@@ -179,8 +175,7 @@ def real_node(config: Config, reactor: Any, in_thread: Callable[..., Deferred[An
         SystemRandom(),
         time.time,
         TlsSecurity(reactor, config.tls.ca, config.tls.certificate, config.tls.key),
-        over_network(reactor, tls),
-        tls,
+        lambda: real_directory(config, reactor),
         DiskStorage(state),
         journal,
         installer,
