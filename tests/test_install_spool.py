@@ -84,6 +84,14 @@ class SpoolTests(SynchronousTestCase):
             self.assertEqual(self.spool.result(name), outcome)
             self.assertEqual(self.spool.started(name), begin)
 
+    def test_room(self) -> None:
+        """From the beginning of a job there is room on the disk for its result."""
+        self.spool.begin(NAME)
+        [reserve] = self.spool.path.glob(".*.result")
+        self.assertGreaterEqual(reserve.stat().st_blocks * 512, 4096)
+        self.spool.finish(NAME, Outcome(State.DONE, 0))
+        self.assertFalse(reserve.exists())
+
     def test_damaged_result(self) -> None:
         """A result that cannot be read is an end that nobody knows."""
         for text in ("", "{}", '{"state": "sideways", "code": 0, "reason": "", "seconds": 1}'):

@@ -13,7 +13,7 @@ class StageTests(SynchronousTestCase):
     """What is staged is what was signed (promise 1)."""
 
     def setUp(self) -> None:
-        self.folder = Path(self.mktemp())
+        self.folder = Path(self.mktemp()).absolute()
         self.stage = self.folder / "stage"
         self.stage.mkdir(parents=True)
         self.path = self.folder / "hello.deb"

@@ -191,8 +191,20 @@ class CommandTests(InstallCase):
         script = "trap '' TERM; sleep 300 & echo $! > $CLUMPT_ROOT/child; while :; do sleep 300; done"
         outcome = await self.installer(timeout=0.3).run(self.shell(script), 1, [])
         self.check(outcome, State.FAILED, -9, "sh timed out after 0.3 s")
-        child = Path("/proc") / (self.root / "child").read_text().strip() / "status"
-        self.assertTrue(not child.exists() or "Z (zombie)" in child.read_text())
+        self.gone(self.root / "child")
+
+    async def test_hang_politely(self) -> None:
+        """A command that exits at SIGTERM was late all the same, and its children are not left behind."""
+        child = "(trap '' TERM; echo ready; exec sleep 300)"
+        script = f"trap 'exit 0' TERM; {child} & echo $! > $CLUMPT_ROOT/child; wait"
+        outcome = await self.installer(timeout=0.5).run(self.shell(script), 1, [])
+        self.check(outcome, State.FAILED, 0, "sh timed out after 0.5 s")
+        self.gone(self.root / "child")
+
+    def gone(self, file: Path) -> None:
+        """Is the process whose id is in C{file} dead, whoever has to bury it?"""
+        status = Path("/proc") / file.read_text().strip() / "status"
+        self.assertTrue(not status.exists() or "Z (zombie)" in status.read_text())
 
     async def test_daemon(self) -> None:
         """A daemon that is left behind with the output still open holds nobody, and is left alone."""
