@@ -7,6 +7,7 @@ history is, and comparing two tables costs what differs, not what is known.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from attrs import field, frozen
@@ -47,7 +48,8 @@ class IdSet:
         return cls([(1, last)] if last > 0 else ())
 
     def __contains__(self, one: int) -> bool:
-        return any(first <= one <= last for first, last in self.ranges)
+        at = bisect_right(self.ranges, one, key=lambda each: each[0])
+        return at > 0 and one <= self.ranges[at - 1][1]
 
     def __iter__(self) -> Iterator[int]:
         for first, last in self.ranges:

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from clumpt.ldap.bootstrap import NewEntry
 from tests.ldapclient import ADD, REPLACE, Client
 
 BASE = "o=clumpt"
@@ -14,6 +15,46 @@ OTHER = f"cn=node002,ou=peers,{BASE}"
 GROUP = f"cn=all,ou=groups,{BASE}"
 OWN = f"cn=node001,ou=status,{BASE}"
 OTHERS = f"cn=node002,ou=status,{BASE}"
+
+
+PEER_PASSWORD = b"peer-secret"
+
+#: Two peers, a group and an update, beside what every directory begins with.
+PEOPLED: tuple[NewEntry, ...] = (
+    *(
+        (
+            f"cn={name},ou=peers,{BASE}",
+            {
+                "objectClass": [b"clumptPeer"],
+                "cn": [name.encode()],
+                "userPassword": [PEER_PASSWORD],
+                "clumptAddress": [b"10.0.0.1:1:2"],
+            },
+        )
+        for name in ("node001", "node002")
+    ),
+    (
+        f"cn=all,ou=groups,{BASE}",
+        {
+            "objectClass": [b"clumptGroup"],
+            "cn": [b"all"],
+            "member": [f"cn=node001,ou=peers,{BASE}".encode()],
+        },
+    ),
+    (
+        f"clumptSeq=1,ou=updates,{BASE}",
+        {
+            "objectClass": [b"clumptUpdate"],
+            "clumptSeq": [b"1"],
+            "clumptSubmitId": [b"first"],
+            "clumptEnvelope": [b"\x00{}"],
+        },
+    ),
+    (
+        f"cn=node002,ou=status,{BASE}",
+        {"objectClass": [b"clumptStatus"], "cn": [b"node002"], "clumptHead": [b"1"]},
+    ),
+)
 
 
 def _update(number: int) -> dict[str, list[str]]:

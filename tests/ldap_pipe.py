@@ -34,8 +34,9 @@ class End:
     disconnecting = False
     keeps_alive = False
 
-    def __init__(self, net: Net) -> None:
+    def __init__(self, net: Net, subject: str = "") -> None:
         self.net = net
+        self.subject = subject
         self.protocol: Any = None
         self.other: End
         self.lost = False
@@ -68,6 +69,18 @@ class End:
     def startTLS(self, context: Any, normal: bool = True) -> None:
         self.tls = context
 
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """Nothing ever waits here, so nobody need be paused."""
+
+    def unregisterProducer(self) -> None:
+        pass
+
+    def pauseProducing(self) -> None:
+        raise AssertionError("nothing waits here")
+
+    def resumeProducing(self) -> None:
+        pass
+
     def setTcpKeepAlive(self, enabled: bool) -> None:
         self.keeps_alive = bool(enabled)
 
@@ -99,8 +112,8 @@ class Net:
             call(*words)
         self._busy = False
 
-    def connect(self, client: Any, server: Any) -> None:
-        mine, theirs = End(self), End(self)
+    def connect(self, client: Any, server: Any, subject: str = "") -> None:
+        mine, theirs = End(self, subject), End(self)
         mine.other, theirs.other = theirs, mine
         mine.protocol, theirs.protocol = client, server
         server.makeConnection(theirs)
@@ -113,11 +126,13 @@ class Place:
     Where a server can be reached.
 
     @ivar serve: makes the server's protocol; None to refuse, and C{"black hole"} to never answer.
+    @ivar subject: whom the client's certificate names.
     """
 
-    def __init__(self, net: Net, serve: Any) -> None:
+    def __init__(self, net: Net, serve: Any, subject: str = "") -> None:
         self.net = net
         self.serve = serve
+        self.subject = subject
         self.dialled = 0
         self.cancelled = 0
 
@@ -128,7 +143,7 @@ class Place:
         if self.serve == "black hole":
             return Deferred(self._cancel)
         client = factory.buildProtocol(ADDRESS)
-        self.net.connect(client, self.serve())
+        self.net.connect(client, self.serve(), self.subject)
         return succeed(client)
 
     def _cancel(self, _: Any) -> None:

@@ -31,10 +31,17 @@ class NameTests(SynchronousTestCase):
         """Spaces, case and the way of escaping do not make another name."""
         for text in ("CN=N\u00fc\\, 1,OU=Peers,O=clumpt", "cn = n\\C3\\BC\\2c 1 , ou=peers,  o= clumpt"):
             self.assertEqual(key(text), (("cn", "n\u00fc, 1"), ("ou", "peers"), ("o", "clumpt")))
+        for text, value in [
+            ("cn=a\\   ,o=x", "a "),
+            ("cn=a\\\\  ,o=x", "a\\"),
+            ("cn=a  b  ", "a  b"),
+            ("cn= ", ""),
+        ]:
+            self.assertEqual(parse(text)[0], ("cn", value))
 
     def test_refused(self) -> None:
         """What is no name is refused."""
-        for text in ("", "clumpt", "o=clumpt,", ",o=clumpt", "=x", "cn=a\\", "cn=\\ff"):
+        for text in ("", "clumpt", "o=clumpt,", ",o=clumpt", "=x", "cn=a\\", "cn=\\ff", "cn=" + 5000 * " "):
             self.assertRaises(ValueError, parse, text)
 
 

@@ -12,7 +12,13 @@ from clumpt.ldap.bootstrap import checked_base
 #: Type and value of each part, the entry's own first; in lower case, as LDAP compares ours.
 Key = tuple[tuple[str, str], ...]
 
-_PART = re.compile(r" *([A-Za-z][A-Za-z0-9-]*) *= *((?:[^\\,]|\\[0-9A-Fa-f]{2}|\\.)*)", re.DOTALL)
+#: Characters of a name that we look at; ours have some hundred.
+MOST = 4096
+
+# A space counts unless only spaces follow it.
+_VALUE = r"(?:[^\\, ]| (?! *(?:,|\Z))|\\[0-9A-Fa-f]{2}|\\.)*"
+_PART = re.compile(rf" *([A-Za-z][A-Za-z0-9-]*) *= *({_VALUE}) *", re.DOTALL)
+_OWN = re.compile(r"cn=[A-Za-z0-9._-]+")
 _ESCAPED = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)
 
 
@@ -39,18 +45,15 @@ def parse(text: str) -> tuple[tuple[str, str], ...]:
     """The parts of a name as C{(type, value)}, the entry's own first; raises ValueError."""
     parts = []
     at = 0
-    while True:
-        found = _PART.match(text, at)
-        if found is None:
-            raise ValueError(f"not a distinguished name: {text!r}")
-        raw = found[2]
-        bare = raw.rstrip(" ")
-        raw = raw if bare.endswith("\\") else bare
-        parts.append((found[1].lower(), _ESCAPED.sub(_plain, raw)))
+    while (found := _PART.match(text, at)) is not None and len(text) <= MOST:
+        parts.append((found[1].lower(), _ESCAPED.sub(_plain, found[2])))
         at = found.end()
         if at == len(text):
             return tuple(parts)
+        if text[at] != ",":
+            break
         at += 1
+    raise ValueError(f"not a distinguished name: {text[:200]!r}")
 
 
 def key(text: str) -> Key:
@@ -82,7 +85,12 @@ class Tree:
 
     def name_in(self, branch: str, text: str) -> str:
         """The own name of the entry C{text}, which lies in C{branch}; raises ValueError if it does not."""
+        top = self.branch(branch)
+        own, _, rest = text.partition(",")
+        if rest == top and _OWN.fullmatch(own):
+            # As we write it ourselves; ten thousand of them take a while otherwise.
+            return own[3:]
         parts = parse(text)
-        if key(text)[1:] != key(self.branch(branch)):
-            raise ValueError(f"{text!r} does not lie in {self.branch(branch)!r}")
+        if key(text)[1:] != key(top):
+            raise ValueError(f"{text[:200]!r} does not lie in {top!r}")
         return parts[0][1]

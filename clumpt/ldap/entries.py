@@ -19,8 +19,8 @@ from clumpt.ldap.wire import Found, Wire
 
 T = TypeVar("T")
 
-#: How many names, or ranges of ids, one filter holds.
-AT_ONCE = 100
+#: How many names or ids one filter holds.  OpenLDAP compares each entry it finds with each of them.
+AT_ONCE = 25
 #: When more peers than this are wanted, all are read and the others dropped.
 MOST_BY_NAME = 1000
 #: Malformed entries that are remembered, so that each is complained of once.

@@ -120,22 +120,14 @@ def equal(kind: str, value: str | int) -> Any:
     return _assertion(pureldap.LDAPFilter_equalityMatch, kind, str(value).encode())
 
 
-def between(kind: str, first: int, last: int | None) -> Any:
-    """Entries with a number from C{first} to C{last}, or any from C{first} on for None."""
-    low = _assertion(pureldap.LDAPFilter_greaterOrEqual, kind, b"%d" % first)
-    if last is None:
-        return low
-    return both(low, _assertion(pureldap.LDAPFilter_lessOrEqual, kind, b"%d" % last))
+def at_least(kind: str, number: int) -> Any:
+    """Entries with a number from C{number} on."""
+    return _assertion(pureldap.LDAPFilter_greaterOrEqual, kind, b"%d" % number)
 
 
 def present() -> Any:
     """Every entry."""
     return pureldap.LDAPFilter_present("objectClass")
-
-
-def both(*filters: Any) -> Any:
-    """Entries that pass all of C{filters}."""
-    return pureldap.LDAPFilter_and(list(filters))
 
 
 def any_of(filters: Iterable[Any]) -> Any:

@@ -34,10 +34,10 @@ from clumpt.ldap.results import (
 )
 
 #: Entries that are asked for at a time.
-PAGE = 500
+PAGE = 1000
 #: Bytes of entries that one page may take; the largest of ours are updates of some 64 KiB.
 PAGE_BYTES = 64 * 1024 * 1024
-#: Pages that one search may take: five million entries.
+#: Pages that one search may take: ten million entries.
 MOST_PAGES = 10_000
 MOST_IN_FLIGHT = 256
 #: Seconds that a server has to end the connection after our farewell.

@@ -9,50 +9,10 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 from twisted.trial.unittest import TestCase
 
 from clumpt.aio import deferred
-from clumpt.ldap.bootstrap import NewEntry
 from clumpt.testing.certificates import Authority
 from clumpt.testing.slapd import ADMIN_PASSWORD, SUBMITTER_PASSWORD, Slapd
+from tests.acl_matrix import BASE, PEER_PASSWORD
 from tests.ldapclient import Client, tls
-
-BASE = "o=clumpt"
-PEER_PASSWORD = b"peer-secret"
-
-#: Two peers, a group and an update, beside what every directory begins with.
-PEOPLED: tuple[NewEntry, ...] = (
-    *(
-        (
-            f"cn={name},ou=peers,{BASE}",
-            {
-                "objectClass": [b"clumptPeer"],
-                "cn": [name.encode()],
-                "userPassword": [PEER_PASSWORD],
-                "clumptAddress": [b"10.0.0.1:1:2"],
-            },
-        )
-        for name in ("node001", "node002")
-    ),
-    (
-        f"cn=all,ou=groups,{BASE}",
-        {
-            "objectClass": [b"clumptGroup"],
-            "cn": [b"all"],
-            "member": [f"cn=node001,ou=peers,{BASE}".encode()],
-        },
-    ),
-    (
-        f"clumptSeq=1,ou=updates,{BASE}",
-        {
-            "objectClass": [b"clumptUpdate"],
-            "clumptSeq": [b"1"],
-            "clumptSubmitId": [b"first"],
-            "clumptEnvelope": [b"\x00{}"],
-        },
-    ),
-    (
-        f"cn=node002,ou=status,{BASE}",
-        {"objectClass": [b"clumptStatus"], "cn": [b"node002"], "clumptHead": [b"1"]},
-    ),
-)
 
 
 class SlapdCase(TestCase):

@@ -2,9 +2,9 @@
 
 from clumpt.aio import deferred
 from clumpt.testing.slapd import Slapd
-from tests.acl_matrix import ALLOWED, ANONYMOUS, BASE, MISSING, OTHER, REFUSED, done, outcomes
+from tests.acl_matrix import ALLOWED, ANONYMOUS, BASE, MISSING, OTHER, PEOPLED, REFUSED, done, outcomes
 from tests.ldapclient import REPLACE, Client
-from tests.live.slapd_case import PEOPLED, SlapdCase
+from tests.live.slapd_case import SlapdCase
 
 CERTIFICATES = {
     "stranger": "O=elsewhere/CN=node001",

@@ -6,9 +6,9 @@ from twisted.internet import reactor
 
 from clumpt.aio import deferred, sleep
 from clumpt.testing.slapd import Slapd
-from tests.acl_matrix import GROUP, OTHER, OTHERS, UPDATE
+from tests.acl_matrix import BASE, GROUP, OTHER, OTHERS, PEOPLED, UPDATE
 from tests.ldapclient import ADD, REPLACE, Client
-from tests.live.slapd_case import BASE, PEOPLED, SlapdCase
+from tests.live.slapd_case import SlapdCase
 
 REFERRAL = 10
 

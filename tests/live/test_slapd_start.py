@@ -7,7 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from clumpt.aio import deferred
 from clumpt.errors import BadInput
 from clumpt.testing import slapd
-from tests.live.slapd_case import BASE, PEOPLED, SlapdCase
+from tests.acl_matrix import BASE, PEOPLED
+from tests.live.slapd_case import SlapdCase
 
 
 class StartTests(SlapdCase):
