@@ -359,8 +359,10 @@ class IInstaller(Interface):
         """
         Carry out attempt C{attempt} of C{entry} with its packages, whose digests are checked again.
 
-        Fires with the outcome; L{State.HELD} with C{code} None means that the helper died inside the run
-        (its C{reason} begins with C{interrupted}) or the package manager stayed locked (C{locked}).
+        Fires with the outcome; L{State.HELD} with C{code} None means that nobody knows how it ended, as the
+        helper died inside the run (its C{reason} begins with C{interrupted}), or else that nothing was
+        run: the package manager stayed locked (C{locked}), a package here is not the signed one
+        (C{damaged}: fetch it again), or this node cannot run it now (any other reason: a person must look).
         Calling it again for the same seq and attempt never runs anything twice.
         """
 

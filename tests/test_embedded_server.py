@@ -8,7 +8,8 @@ from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.testing import StringTransport
 from zope.interface import directlyProvides
 
-from clumpt.ldap.embedded import ber
+from clumpt.ldap.ber import SEQUENCE, Messages, Reader
+from clumpt.ldap.embedded.encoding import element
 from clumpt.ldap.embedded.server import Connection, Limits, certificate_subject
 from tests.acl_matrix import PEOPLED
 from tests.embedded_case import ADMIN, BASE, EmbeddedCase, new_store
@@ -242,9 +243,7 @@ class HostileTests(EmbeddedCase):
         client.compare(BASE, "o", "clumpt")
         client.whoami()
         client.pages(BASE, 2)
-        stream = ber.Messages(10_000)
-        stream.feed(transport.value())
-        return list(iter(stream.next, None))
+        return list(Messages().feed(transport.value()))
 
     def test_mutants(self) -> None:
         """Damaged requests are answered or end the connection; nothing else happens, nothing is printed."""
@@ -270,7 +269,7 @@ class HostileTests(EmbeddedCase):
         """Filters in filters in filters end the connection, not the server."""
         filter = bytes(present("objectClass").toWire())
         for _ in range(200):
-            filter = ber.element(0xA2, filter)
+            filter = element(0xA2, filter)
         client = self.connect()
         lost = client.search(BASE, 0, _Raw(filter))
         self.settle()
@@ -280,13 +279,13 @@ class HostileTests(EmbeddedCase):
         """A filter that would keep the server busy is refused."""
         part = bytes(equal("cn", "x").toWire())
         client = self.admin()
-        code, _ = self.ask(client.search(BASE, 2, _Raw(ber.element(0xA1, part * 2000))))
+        code, _ = self.ask(client.search(BASE, 2, _Raw(element(0xA1, part * 2000))))
         self.assertEqual(code, 11)
 
     def test_many_elements(self) -> None:
         """A message of nothing but tiny elements is read in linear time: a million in one go."""
-        reader = ber.Reader.of(ber.element(ber.SEQUENCE, b"\x04\x00" * 1_000_000))
-        self.assertEqual(len(reader.inside(ber.SEQUENCE).all_octets()), 1_000_000)
+        reader = Reader.of(element(SEQUENCE, b"\x04\x00" * 1_000_000))
+        self.assertEqual(len(reader.inside(SEQUENCE).all_octets()), 1_000_000)
 
 
 class _Raw:

@@ -14,7 +14,7 @@ from clumpt.install.spool import KEPT, OUTPUT_LIMIT, Job, Spool, job_name, write
 from clumpt.model import Outcome, State
 
 NAME = job_name(7, 1)
-RULES = Rules(frozenset({"dpkg", "pip"}), root="/srv/x", programs={"pip": ("/opt/pip",)}, origin="ab")
+RULES = Rules(frozenset({"dpkg", "pip"}), root="/srv/x", programs={"pip": ("/opt/pip",)})
 
 
 def a_job(seq: int = 7, attempt: int = 1) -> Job:

@@ -82,7 +82,7 @@ class Agent:
     _directory: IDirectory
     _network: INetwork
     _journal: IJournal
-    _repository: IRepository
+    repository: IRepository
     _installer: IInstaller
     _keyring: IKeyring
     _mended: Callable[[], None] | None = None
@@ -111,7 +111,7 @@ class Agent:
             self._wall,
             self.agenda,
             self._journal,
-            self._repository,
+            self.repository,
             self._installer,
             self._keyring,
             self._changed,
@@ -128,14 +128,14 @@ class Agent:
             self.chain,
             manners.jitter,
             manners.fanout,
-            self._took,
+            self.take,
             self._refreshed,
         )
-        self.server = Server(reactor, self._repository, Bucket(manners.upload), self._served)
+        self.server = Server(reactor, self.repository, Bucket(manners.upload), self._served)
         self.fetcher = Fetcher(
             reactor,
             self._random,
-            self._repository,
+            self.repository,
             Bucket(manners.download),
             lambda: dict(self._network.links()),
             self._piece_arrived,
@@ -172,7 +172,7 @@ class Agent:
             self.spread,
             self.server,
             self._installer,
-            self._took,
+            self.take,
         )
         await self._network.start(answers)
         self._network.keep(self.roster.neighbours())
@@ -200,7 +200,7 @@ class Agent:
         """The journal was lost: settle or hold what may have run, by what the directory knows."""
         head = await self._directory.head()
         status = (await self._directory.statuses([self.name])).get(self.name)
-        self._took(await self._directory.updates(IdSet.upto(head)), DIRECTORY)
+        self.take(await self._directory.updates(IdSet.upto(head)), DIRECTORY)
         for seq, outcome in list(verdicts(self.agenda, status, head)):
             self._journal.settle(seq, outcome, self._wall())
             self.agenda.mark(seq, outcome.state)
@@ -251,12 +251,12 @@ class Agent:
             self._log.info("the groups of this peer are now {groups}", groups=sorted(self.roster.groups))
             self._regroup()
         self._network.keep(self.roster.neighbours())
-        self._took((), DIRECTORY)
+        self.take((), DIRECTORY)
         self.spread.fetch()
         self.queue.wake()
         self.reporter.wake()
 
-    def _took(self, envelopes: Sequence[bytes], sender: PeerName) -> list[Entry]:
+    def take(self, envelopes: Sequence[bytes], sender: PeerName) -> list[Entry]:
         """Envelopes came: keep, pass on and act on what is new and good."""
         joined, good = self.chain.take(envelopes, sender)
         if self.chain.forked:
@@ -298,7 +298,7 @@ class Agent:
         seqs = self.agenda.users(package.sha256)
         for seq in seqs:
             entry = self.chain.table[seq]
-            whole = all(self._repository.holds(other.sha256) for other in entry.update.packages)
+            whole = all(self.repository.holds(other.sha256) for other in entry.update.packages)
             if whole and self.agenda.states[seq] is State.KNOWN:
                 self._journal.fetched(seq)
                 self.agenda.mark(seq, State.FETCHED)

@@ -46,7 +46,6 @@ class Rules:
     @ivar timeout: seconds that one run may take, unless the update says less.
     @ivar lock_timeout: seconds to wait for a package manager that is busy.
     @ivar programs: by installer, the absolute program and its first words, if not the usual ones.
-    @ivar origin: the digest of the root document that all trust starts from, empty if unknown.
     """
 
     allowed: frozenset[str]
@@ -54,7 +53,6 @@ class Rules:
     timeout: float = field(default=3600.0, validator=gt(0))
     lock_timeout: float = field(default=600.0, validator=ge(0))
     programs: Mapping[str, tuple[str, ...]] = field(factory=dict)
-    origin: str = ""
 
     @property
     def private(self) -> bool:

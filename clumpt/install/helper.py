@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from clumpt.errors import BadDocument, Damaged, Untrusted
 from clumpt.install.command import Command, Rules, command_for
@@ -49,6 +49,8 @@ class Helper:
     @ivar now: seconds on a clock that never jumps.
     @ivar sleep: waits for some seconds.
     @ivar step: is told what was just done, by name.
+    @ivar rules: what this node allows, if the helper has it from the administrators themselves; else the
+        job says it.
     @ivar patience: seconds to let the run of a helper that died come to its end.
     @ivar grace: seconds between SIGTERM and SIGKILL.
     """
@@ -57,6 +59,7 @@ class Helper:
     _verify: Callable[[Job], Update]
     _now: Callable[[], float]
     _sleep: Callable[[float], None]
+    _rules: Rules | None = None
     _step: Callable[[str], None] = no_step
     _patience: float = 60.0
     _grace: float = GRACE
@@ -70,6 +73,8 @@ class Helper:
             job = self._spool.job(name)
         except Damaged:
             return BAD_JOB
+        if self._rules is not None:
+            job = evolve(job, rules=self._rules)
         with self._lock(job.rules) as taken:
             if not taken:
                 return STAYED_BUSY

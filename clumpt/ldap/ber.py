@@ -1,5 +1,5 @@
 """
-Read what an LDAP server sends: strictly, and in linear time.
+Read what an LDAP server or client sends: strictly, and in linear time.
 
 ldaptor's own decoder copies the rest of the message for every element (so a
 hostile megabyte costs hours), accepts any announced length, prints unknown
@@ -93,12 +93,17 @@ def _parts(data: bytes, begin: int, end: int) -> Iterator[Part]:
 
 
 @define
-class _Reader:
-    """Takes one element after the other out of a constructed one."""
+class Reader:
+    """Takes one element after the other out of a constructed one; raises L{ProtocolError}."""
 
     _data: bytes
     _at: int
     _end: int
+
+    @classmethod
+    def of(cls, data: bytes) -> Reader:
+        """A reader for the elements in C{data}."""
+        return cls(data, 0, len(data))
 
     def more(self) -> bool:
         """Is anything left?"""
@@ -127,9 +132,23 @@ class _Reader:
             raise ProtocolError("an LDAP message with a number of odd size")
         return int.from_bytes(self._data[begin:end], "big", signed=True)
 
-    def inside(self, tag: int) -> _Reader:
+    def flag(self) -> bool:
+        """The next element, a boolean."""
+        return bool(self.octets(BOOLEAN).strip(b"\0"))
+
+    def inside(self, tag: int) -> Reader:
         """A reader for what the next element contains."""
-        return _Reader(self._data, *self.next(tag))
+        return Reader(self._data, *self.next(tag))
+
+    def each(self, tag: int) -> Iterator[Reader]:
+        """A reader for each of the elements that are left, which must all have this tag."""
+        while self.more():
+            yield self.inside(tag)
+
+    def end(self) -> None:
+        """Make sure that nothing is left."""
+        if self.more():
+            raise ProtocolError("an LDAP message with more than belongs into it")
 
     def all_octets(self) -> list[bytes]:
         """All that is left, octet strings."""
@@ -141,7 +160,7 @@ class _Reader:
         return values
 
 
-def _entry(reader: _Reader) -> Any:
+def _entry(reader: Reader) -> Any:
     name = reader.octets()
     listed = reader.inside(SEQUENCE)
     attributes: list[tuple[bytes, list[bytes]]] = []
@@ -153,19 +172,19 @@ def _entry(reader: _Reader) -> Any:
     return pureldap.LDAPSearchResultEntry(objectName=name, attributes=attributes)
 
 
-def _reference(reader: _Reader) -> Any:
+def _reference(reader: Reader) -> Any:
     return pureldap.LDAPSearchResultReference(uris=reader.all_octets())
 
 
-def _result(kind: Any) -> Callable[[_Reader], Any]:
-    def read(reader: _Reader) -> Any:
+def _result(kind: Any) -> Callable[[Reader], Any]:
+    def read(reader: Reader) -> Any:
         code = reader.number(ENUMERATED)
         return kind(resultCode=code, matchedDN=reader.octets(), errorMessage=reader.octets())
 
     return read
 
 
-_RESPONSES: dict[int, Callable[[_Reader], Any]] = {
+_RESPONSES: dict[int, Callable[[Reader], Any]] = {
     0x61: _result(pureldap.LDAPBindResponse),
     0x64: _entry,
     0x65: _result(pureldap.LDAPSearchResultDone),
@@ -177,9 +196,9 @@ _RESPONSES: dict[int, Callable[[_Reader], Any]] = {
 }
 
 
-def _control(reader: _Reader) -> Control:
+def _control(reader: Reader) -> Control:
     kind = reader.octets()
-    critical = bool(reader.octets(BOOLEAN).strip(b"\0")) if reader.tag() == BOOLEAN else False
+    critical = reader.flag() if reader.tag() == BOOLEAN else False
     return kind, critical, reader.octets() if reader.more() else b""
 
 
@@ -189,7 +208,7 @@ def read_message(data: bytes) -> Any:
 
     Its controls are a list of C{(oid, critical, value)}.  Raises L{ProtocolError} for anything else.
     """
-    message = _Reader(data, 0, len(data)).inside(SEQUENCE)
+    message = Reader.of(data).inside(SEQUENCE)
     number = message.number()
     tag = message.tag()
     if tag not in _RESPONSES:
@@ -205,6 +224,6 @@ def read_message(data: bytes) -> Any:
 
 def read_page_cookie(value: bytes) -> bytes:
     """The cookie in the value of a paged results control (RFC 2696); empty after the last page."""
-    page = _Reader(value, 0, len(value)).inside(SEQUENCE)
+    page = Reader.of(value).inside(SEQUENCE)
     page.number()
     return page.octets()

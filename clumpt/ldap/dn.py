@@ -16,7 +16,7 @@ Key = tuple[tuple[str, str], ...]
 MOST = 4096
 
 # A space counts unless only spaces follow it.
-_VALUE = r"(?:[^\\, ]| (?! *(?:,|\Z))|\\[0-9A-Fa-f]{2}|\\.)*"
+_VALUE = r"(?:[^\\, +\";<>]| (?! *(?:,|\Z))|\\[0-9A-Fa-f]{2}|\\.)*"
 _PART = re.compile(rf" *([A-Za-z][A-Za-z0-9-]*) *= *({_VALUE}) *", re.DOTALL)
 _OWN = re.compile(r"cn=[A-Za-z0-9._-]+")
 _ESCAPED = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)

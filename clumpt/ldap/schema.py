@@ -45,6 +45,11 @@ class AttributeType:
         """How it is written in answers."""
         return self.names[0]
 
+    @property
+    def described(self) -> str:
+        """Its description with a numeric OID, as servers publish it."""
+        return _with_oid(self.definition, self.oid)
+
 
 @frozen
 class ObjectClass:
@@ -57,6 +62,17 @@ class ObjectClass:
     must: frozenset[str]
     may: frozenset[str]
     definition: str
+
+    @property
+    def described(self) -> str:
+        """Its description with a numeric OID, as servers publish it."""
+        return _with_oid(self.definition, self.oid)
+
+
+def _with_oid(definition: str, oid: str) -> str:
+    """C{definition} without its OID macro."""
+    _, _, rest = definition.partition("(")[2].strip().partition(" ")
+    return f"( {oid} {rest}"
 
 
 @frozen

@@ -104,7 +104,8 @@ def over_network(reactor: IReactorTime, tls: Tls | None) -> Reach:
     """
     Reach servers over TCP, and TLS for C{ldaps}.
 
-    @param reactor: it must provide C{IReactorPluggableNameResolver} and C{IReactorTCP} too.
+    @param reactor: the one that runs this process, since TLS uses that one's clock; a simulation has
+        a L{Reach} of its own.
     """
 
     def reach(uri: Uri) -> IStreamClientEndpoint:
@@ -113,7 +114,7 @@ def over_network(reactor: IReactorTime, tls: Tls | None) -> Reach:
             return plain
         if tls is None:
             raise ConfigurationError(f"{uri} needs an authority to verify the server with")
-        return wrapClientTLS(tls.towards(uri.host), plain, clock=reactor)
+        return wrapClientTLS(tls.towards(uri.host), plain)
 
     return reach
 

@@ -7,7 +7,9 @@ from pathlib import Path
 RAN = 'echo "$1" >> "$DPKG_ROOT/ran"\n'
 
 
-def make_deb(folder: Path, name: str = "hello", version: str = "1.0", postinst: str = RAN) -> Path:
+def make_deb(
+    folder: Path, name: str = "hello", version: str = "1.0", postinst: str = RAN, compression: str = "none"
+) -> Path:
     """A package with one file, one configuration file and this postinst."""
     tree = folder / f"{name}-{version}"
     (tree / "DEBIAN").mkdir(parents=True)
@@ -28,7 +30,6 @@ def make_deb(folder: Path, name: str = "hello", version: str = "1.0", postinst: 
     script.write_text("#!/bin/sh\n" + postinst)
     script.chmod(0o755)
     deb = folder / f"{name}_{version}_all.deb"
-    subprocess.run(
-        ["dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, deb], check=True, capture_output=True
-    )
+    words = ["dpkg-deb", "--root-owner-group", f"-Z{compression}", "--build", tree, deb]
+    subprocess.run(words, check=True, capture_output=True)
     return deb

@@ -39,7 +39,7 @@ def killer(doomed: str) -> Callable[[str], None]:
 def helper(doomed: str, path: Path) -> int:
     os.setsid()
     return Helper(
-        Spool(path.parent), verify, time.monotonic, time.sleep, killer(doomed), patience=0.3, grace=0.3
+        Spool(path.parent), verify, time.monotonic, time.sleep, step=killer(doomed), patience=0.3, grace=0.3
     ).carry_out(JobName(path.stem))
 
 

@@ -110,7 +110,7 @@ class TlsTests(DirectoryCase):
         def reach(uri: Uri) -> IStreamClientEndpoint:
             # The server listens at 127.0.0.1 and says so; we think that we dial another one.
             there = TCP4ClientEndpoint(reactor, "127.0.0.1", uri.port)
-            return wrapClientTLS(tls.towards(uri.host), there, clock=reactor)
+            return wrapClientTLS(tls.towards(uri.host), there)
 
         dialler = Dialler(reactor, reach, ADMIN)
         directory = LdapDirectory(Servers([uri], dialler), Tree(BASE))

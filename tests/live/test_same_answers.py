@@ -1,17 +1,13 @@
 """The embedded server and OpenLDAP give the same answers (R40): what runs with one runs with the other."""
 
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ldaptor.protocols import pureldap
 from twisted.internet import reactor
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, connectProtocol
+from twisted.internet.endpoints import TCP4ClientEndpoint, connectProtocol
 
 from clumpt.aio import deferred
-from clumpt.ldap.embedded.passwords import Passwords
-from clumpt.ldap.embedded.server import EmbeddedDirectory
-from clumpt.ldap.embedded.tls import server_options
 from clumpt.testing.slapd import ADMIN_PASSWORD
 from tests.acl_matrix import BASE, GROUP, OTHER, PEER, PEOPLED, UPDATE, outcomes
 from tests.embedded_case import new_store
@@ -32,6 +28,7 @@ from tests.ldapclient import (
     tls,
     without,
 )
+from tests.live.embedded_directory import Embedded
 from tests.live.slapd_case import SlapdCase
 
 ADMIN = f"cn=admin,{BASE}"
@@ -305,18 +302,10 @@ class SameAnswersTests(SlapdCase):
     @deferred
     async def embedded(self) -> Connect:
         """A way to connect to an embedded server of its own."""
-        identity = self.authority.issue("embedded", "CN=localhost")
-        options = server_options(
-            identity.certificate.read_bytes(),
-            identity.key.read_bytes(),
-            self.authority.certificate.read_bytes(),
-        )
-        directory = EmbeddedDirectory(
-            store=new_store(PEOPLED), clock=reactor, passwords=Passwords(os.urandom, cost=2), tls=options
-        )
-        port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(directory)
-        self.addCleanup(port.stopListening)
-        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)
+        server = Embedded(new_store(PEOPLED), self.authority)
+        await server.start()
+        self.addCleanup(server.stop)
+        endpoint = TCP4ClientEndpoint(reactor, "127.0.0.1", server.port)
 
         async def connect(subject: str) -> Client:
             client = await connectProtocol(endpoint, Client())

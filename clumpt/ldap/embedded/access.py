@@ -48,7 +48,7 @@ class Access:
         self._patterns = tuple((re.compile(pattern, re.IGNORECASE), name) for pattern, name in pairs)
 
     def _branch(self, rdn: str) -> Dn:
-        return (*self._store.matching.dn(rdn.encode()), *self._store.top)
+        return (*self._store.matching.name(rdn.encode()), *self._store.top)
 
     def certified(self, subject: str) -> Identity:
         """
@@ -60,9 +60,9 @@ class Access:
             found = pattern.match(subject)
             if found:
                 text = name.replace("$1", found[1] or "").lower()
-                return Identity(text, self._store.matching.dn(text.encode()))
+                return Identity(text, self._store.matching.name(text.encode()))
         try:
-            return Identity(subject, self._store.matching.dn(subject.encode()))
+            return Identity(subject, self._store.matching.name(subject.encode()))
         except Refused:
             return Identity(subject)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import evolve, frozen
 
+from clumpt.ldap import dn
 from clumpt.ldap.embedded.matching import Dn, Key, Matching
 from clumpt.ldap.embedded.requests import Change
 from clumpt.ldap.embedded.results import Code, Refused
@@ -54,14 +55,13 @@ def build(matching: Matching, pairs: Iterable[tuple[bytes, Sequence[bytes]]]) ->
     return made
 
 
-def named(matching: Matching, dn: Dn, text: str, attributes: Attributes) -> Attributes:
+def named(matching: Matching, name: Dn, text: str, attributes: Attributes) -> Attributes:
     """C{attributes} and the one that the entry is named by, which may be left out."""
-    kind, value = matching.naming(dn)
+    kind, _ = matching.naming(name)
     if kind.name.lower() in attributes:
         return attributes
-    given = text.partition(",")[0].partition("=")[2].strip()
-    plain = given.encode() if "\\" not in given else value
-    return {kind.name.lower(): Attribute(kind, _keyed(matching, kind, [plain])), **attributes}
+    given = dn.parse(text)[0][1].encode()
+    return {kind.name.lower(): Attribute(kind, _keyed(matching, kind, [given])), **attributes}
 
 
 def _keyed(matching: Matching, kind: AttributeType, values: Sequence[bytes]) -> dict[Key, bytes]:
@@ -141,7 +141,7 @@ def _incremented(before: Attribute, given: Attribute) -> Mapping[Key, bytes]:
 _STEPS = {_ADD: _added, _DELETE: _deleted, _REPLACE: _replaced, _INCREMENT: _incremented}
 
 
-def check(matching: Matching, dn: Dn, attributes: Attributes, before: Attributes | None = None) -> None:
+def check(matching: Matching, name: Dn, attributes: Attributes, before: Attributes | None = None) -> None:
     """
     Refuse an entry that the schema does not allow, or that does not bear its own name.
 
@@ -150,17 +150,17 @@ def check(matching: Matching, dn: Dn, attributes: Attributes, before: Attributes
     classes = _classes(matching, attributes)
     if before is not None and _structure(classes) != _structure(_classes(matching, before)):
         raise Refused(Code.CLASS_CHANGE, "structural object class modification not allowed")
-    kind, value = matching.naming(dn)
+    kind, value = matching.naming(name)
     named_by = attributes.get(kind.name.lower())
     if named_by is None or matching.key(kind, value) not in named_by.values:
         raise Refused(Code.NAMING, f"value of naming attribute '{kind.name}' is not present in entry")
     for made in classes:
-        for name in sorted(made.must - attributes.keys()):
-            shown = matching.kind(name).name
+        for missing in sorted(made.must - attributes.keys()):
+            shown = matching.kind(missing).name
             raise Refused(Code.OBJECT_CLASS, f"object class '{made.name}' requires attribute '{shown}'")
     allowed = {"objectclass"}.union(*(made.must | made.may for made in classes))
-    for name, attribute in attributes.items():
-        if name not in allowed:
+    for lower, attribute in attributes.items():
+        if lower not in allowed:
             raise Refused(Code.OBJECT_CLASS, f"attribute '{attribute.kind.name}' not allowed")
         if attribute.kind.single and len(attribute.values) > 1:
             raise Refused(Code.CONSTRAINT, f"attribute '{attribute.kind.name}' cannot have multiple values")

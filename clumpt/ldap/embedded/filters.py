@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from attrs import frozen
 
 from clumpt.errors import ProtocolError
-from clumpt.ldap.embedded.ber import Reader
+from clumpt.ldap.ber import Reader
 
 #: How deep filters may lie in one another; ours have depth 3.
 DEEPEST = 20

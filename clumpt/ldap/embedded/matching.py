@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from attrs import define, field
 
+from clumpt.ldap import dn
 from clumpt.ldap.embedded.results import Code, Refused
 from clumpt.ldap.schema import AttributeType, Schema
 
@@ -20,8 +21,6 @@ Key = int | str | bytes | Dn
 
 _NUMBER = re.compile(rb"0|-?[1-9][0-9]{0,63}")
 _TIME = re.compile(r"(\d{10})(?:(\d\d)(?:(\d\d)(?:[.,](\d{1,9}))?)?)?(?:Z|([+-])(\d\d)(\d\d)?)", re.ASCII)
-_PART = re.compile(r"\s*([A-Za-z][A-Za-z0-9-]*)\s*=\s*((?:[^\\,+;\"<>]|\\[0-9A-Fa-f]{2}|\\.)*)", re.DOTALL)
-_ESCAPED = re.compile(r"((?:\\[0-9A-Fa-f]{2})+)|\\(.)", re.DOTALL)
 #: Names are few, short, and come again and again; of a hostile flood only so many are kept.
 _LONGEST, _REMEMBERED = 1024, 16384
 
@@ -70,22 +69,6 @@ _NAME_SYNTAX = "1.3.6.1.4.1.1466.115.121.1.12"
 _OID_SYNTAX = "1.3.6.1.4.1.1466.115.121.1.38"
 
 
-def escape(value: str) -> str:
-    """C{value} as it may stand in a name (RFC 4514)."""
-    text = re.sub(r'([\\",+;<>=]|^[ #]|(?<=.) $)', r"\\\1", value)
-    return text.replace("\0", r"\00")
-
-
-def text_of(dn: Dn) -> str:
-    """C{dn} as text."""
-    parts = (part.partition("=") for part in dn)
-    return ",".join(f"{kind}={escape(value)}" for kind, _, value in parts)
-
-
-def _plain(found: re.Match[str]) -> str:
-    return bytes.fromhex(found[1].replace("\\", "")).decode("utf-8") if found[1] else found[2]
-
-
 @define(eq=False)
 class Matching:
     """The meaning of values under C{schema}."""
@@ -112,7 +95,7 @@ class Matching:
 
     def _key(self, kind: AttributeType, value: bytes) -> Key:
         if kind.syntax == _NAME_SYNTAX:
-            return self._name(value)
+            return self._short(value)
         if kind.syntax == _OID_SYNTAX:
             return self._class(value.decode("ascii"))
         key = _SYNTAXES[kind.syntax](value)
@@ -124,42 +107,28 @@ class Matching:
                 return made.name.lower()
         raise ValueError("unknown object class")
 
-    def dn(self, raw: bytes) -> Dn:
+    def name(self, raw: bytes) -> Dn:
         """The name written as C{raw}, () for an empty one; refused if it is malformed."""
         try:
-            return self._name(raw)
+            return self._short(raw)
         except (ValueError, Refused) as wrong:
             raise Refused(Code.BAD_NAME, f"invalid DN: {wrong}") from wrong
 
-    def _name(self, raw: bytes) -> Dn:
+    def _short(self, raw: bytes) -> Dn:
         if len(raw) > _LONGEST:
             raise ValueError(f"longer than {_LONGEST} bytes")
         return self._names(raw.decode("utf-8"))
 
     def _parse(self, text: str) -> Dn:
-        parts: list[str] = []
-        at = 0
-        while text.strip(" "):
-            found = _PART.match(text, at)
-            if found is None:
-                raise ValueError("cannot be read")
-            parts.append(self._part(found[1], found[2]))
-            at = found.end()
-            if at == len(text):
-                break
-            if text[at] != ",":
-                raise ValueError(f"{text[at]!r} must be escaped")
-            at += 1
-        return tuple(parts)
+        parts = dn.parse(text) if text.strip(" ") else ()
+        return tuple(self._part(name, value) for name, value in parts)
 
-    def _part(self, name: str, raw: str) -> str:
+    def _part(self, name: str, value: str) -> str:
         kind = self.kind(name)
-        bare = raw.rstrip(" ")
-        value = _ESCAPED.sub(_plain, bare + " " if bare.endswith("\\") else bare)
         key = self._key(kind, value.encode())
         return f"{kind.name.lower()}={key if isinstance(key, int | str) else value}"
 
-    def naming(self, dn: Dn) -> tuple[AttributeType, bytes]:
-        """The attribute and the value, in normal form, that the entry C{dn} is named by."""
-        name, _, value = dn[0].partition("=")
-        return self.kind(name), value.encode()
+    def naming(self, name: Dn) -> tuple[AttributeType, bytes]:
+        """The attribute and the value, in normal form, that the entry C{name} is named by."""
+        kind, _, value = name[0].partition("=")
+        return self.kind(kind), value.encode()

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from attrs import frozen
 
 from clumpt.errors import ProtocolError
-from clumpt.ldap.embedded import ber, filters
-from clumpt.ldap.embedded.ber import ENUMERATED, SEQUENCE, SET, Reader
+from clumpt.ldap.ber import BOOLEAN, CONTROLS, ENUMERATED, SEQUENCE, SET, Reader
+from clumpt.ldap.embedded import filters
+from clumpt.ldap.embedded.encoding import element, integer, octets
 from clumpt.ldap.embedded.filters import Filter
 from clumpt.ldap.embedded.results import Code
 
-_CONTROLS = 0xA0
 _ENTRY, _DONE, _EXTENDED = 0x64, 0x65, 0x78
 
 PAGING = b"1.2.840.113556.1.4.319"
@@ -150,7 +150,7 @@ def _search(reader: Reader) -> Search:
     if not 0 <= scope <= 2 or size_limit < 0:
         raise ProtocolError("a search with an unknown scope or a negative limit")
     found = Search(
-        base, scope, size_limit, types_only, filters.read(reader), reader.inside(SEQUENCE).all_octets()
+        base, scope, size_limit, types_only, filters.read(reader), tuple(reader.inside(SEQUENCE).all_octets())
     )
     reader.end()
     return found
@@ -160,13 +160,13 @@ def _modify(reader: Reader) -> Modify:
     dn, changes = reader.octets(), []
     for one in reader.inside(SEQUENCE).each(SEQUENCE):
         kind, attribute = one.number(ENUMERATED), one.inside(SEQUENCE)
-        changes.append(Change(kind, attribute.octets(), attribute.inside(SET).all_octets()))
+        changes.append(Change(kind, attribute.octets(), tuple(attribute.inside(SET).all_octets())))
     return Modify(dn, tuple(changes))
 
 
 def _add(reader: Reader) -> Add:
     dn, listed = reader.octets(), reader.inside(SEQUENCE)
-    attributes = [(one.octets(), one.inside(SET).all_octets()) for one in listed.each(SEQUENCE)]
+    attributes = [(one.octets(), tuple(one.inside(SET).all_octets())) for one in listed.each(SEQUENCE)]
     return Add(dn, tuple(attributes))
 
 
@@ -215,7 +215,7 @@ def read(data: bytes) -> Message:
         raise ProtocolError(f"a request of unknown kind {tag:#x}")
     if number <= 0 and not isinstance(request, Unbind):
         raise ProtocolError(f"a request with the number {number}")
-    controls = reader.inside(_CONTROLS).each(SEQUENCE) if reader.tag() == _CONTROLS else ()
+    controls = reader.inside(CONTROLS).each(SEQUENCE) if reader.tag() == CONTROLS else ()
     message = Message(number, request, tuple(map(_control, controls)))
     reader.end()
     return message
@@ -223,7 +223,7 @@ def read(data: bytes) -> Message:
 
 def _control(reader: Reader) -> Control:
     oid = reader.octets()
-    critical = reader.flag() if reader.tag() == ber.BOOLEAN else False
+    critical = reader.flag() if reader.tag() == BOOLEAN else False
     return Control(oid, critical, reader.octets() if reader.more() else b"")
 
 
@@ -235,18 +235,18 @@ def read_page(value: bytes) -> tuple[int, bytes]:
 
 def page(cookie: bytes) -> bytes:
     """The paging control of an answer: what to send for the next page, empty after the last."""
-    value = ber.element(SEQUENCE, ber.integer(0), ber.octets(cookie))
-    return ber.element(SEQUENCE, ber.octets(PAGING), ber.octets(value))
+    value = element(SEQUENCE, integer(0), octets(cookie))
+    return element(SEQUENCE, octets(PAGING), octets(value))
 
 
 def _message(number: int, operation: bytes, controls: bytes = b"") -> bytes:
-    tail = ber.element(_CONTROLS, controls) if controls else b""
-    return ber.element(SEQUENCE, ber.integer(number), operation, tail)
+    tail = element(CONTROLS, controls) if controls else b""
+    return element(SEQUENCE, integer(number), operation, tail)
 
 
 def _result(tag: int, code: Code, text: str, matched: str, more: bytes) -> bytes:
-    parts = (ber.octets(matched.encode()), ber.octets(text.encode()))
-    return ber.element(tag, ber.integer(code, ENUMERATED), *parts, more)
+    parts = (octets(matched.encode()), octets(text.encode()))
+    return element(tag, integer(code, ENUMERATED), *parts, more)
 
 
 def answer(
@@ -264,7 +264,7 @@ def answer(
     @param value: what an extended request asked for.
     @param controls: as written by L{page}.
     """
-    more = b"" if value is None else ber.element(0x8B, value)
+    more = b"" if value is None else element(0x8B, value)
     operation = _result(_ANSWERS[type(message.request)], code, text, matched, more)
     return _message(message.number, operation, controls)
 
@@ -272,12 +272,12 @@ def answer(
 def entry(number: int, dn: str, attributes: Iterable[tuple[str, Iterable[bytes]]]) -> bytes:
     """One entry that a search found."""
     listed = (
-        ber.element(SEQUENCE, ber.octets(name.encode()), ber.element(SET, *map(ber.octets, values)))
+        element(SEQUENCE, octets(name.encode()), element(SET, *map(octets, values)))
         for name, values in attributes
     )
-    return _message(number, ber.element(_ENTRY, ber.octets(dn.encode()), ber.element(SEQUENCE, *listed)))
+    return _message(number, element(_ENTRY, octets(dn.encode()), element(SEQUENCE, *listed)))
 
 
 def farewell(code: Code, text: str) -> bytes:
     """The notice that the server ends the connection."""
-    return _message(0, _result(_EXTENDED, code, text, "", ber.element(0x8A, _DISCONNECTION)))
+    return _message(0, _result(_EXTENDED, code, text, "", element(0x8A, _DISCONNECTION)))

@@ -27,13 +27,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from clumpt.errors import ProtocolError
+from clumpt.ldap.ber import Messages
 from clumpt.ldap.embedded import requests
 from clumpt.ldap.embedded.access import Access, Identity
-from clumpt.ldap.embedded.ber import Messages
 from clumpt.ldap.embedded.passwords import Passwords
 from clumpt.ldap.embedded.requests import Abandon, Extended, Message, Unbind
 from clumpt.ldap.embedded.results import Code
-from clumpt.ldap.embedded.session import Service, Session
+from clumpt.ldap.embedded.service import Service
+from clumpt.ldap.embedded.session import Session
 from clumpt.ldap.embedded.store import Store
 
 
@@ -92,20 +93,15 @@ class Connection(Protocol):
         self._wire = self.transport
         self._directory.connections[self] = None
         self._wire.registerProducer(self, True)
-        self._wait(self._limits.stranger_idle, self._silent)
+        self._timer = self._directory.clock.callLater(self._limits.stranger_idle, self._silent)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The client is gone."""
         self._ending = True
         self._directory.connections.pop(self, None)
         self._answers.clear()
-        self._wait(None, self._silent)
-
-    def _wait(self, seconds: float | None, call: Callable[[], None]) -> None:
-        """Call C{call} after so many seconds, or not at all, instead of what was to be called."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        self._timer = None if seconds is None else self._directory.clock.callLater(seconds, call)
 
     def _silent(self) -> None:
         self.end(Code.UNAVAILABLE, "no request for too long")
@@ -114,19 +110,16 @@ class Connection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take in what the client sends."""
-        if not self._ending:
-            self._messages.feed(data)
-            self._serve()
-
-    def _serve(self) -> None:
-        """Serve the requests that are complete; breaking the rules ends the connection."""
+        if self._ending:
+            return
         try:
-            while not (self._ending or self._paused) and (raw := self._messages.next()) is not None:
-                self._request(requests.read(raw))
+            for request in self._messages.feed(data):
+                self._request(requests.read(request))
+                if self._ending or self._paused:
+                    break
         except ProtocolError as wrong:
-            self.log.warn(
-                "ending the connection of {client}: it sent {wrong}", client=self._wire.getPeer(), wrong=wrong
-            )
+            client = self._wire.getPeer()
+            self.log.warn("ending the connection of {client}: it sent {wrong}", client=client, wrong=wrong)
             self.end(Code.PROTOCOL_ERROR, str(wrong))
 
     def _request(self, message: Message) -> None:
@@ -149,7 +142,8 @@ class Connection(Protocol):
         answers = session.perform(message)
         bound = not session.who.anonymous
         self._messages.limit = self._limits.bytes if bound else self._limits.stranger_bytes
-        self._wait(self._limits.idle if bound else self._limits.stranger_idle, self._silent)
+        if self._timer is not None:
+            self._timer.reset(self._limits.idle if bound else self._limits.stranger_idle)
         self._unsettled += 1
         self._directory.service.store.settled(lambda: self._settled(answers))
 
@@ -200,7 +194,8 @@ class Connection(Protocol):
         if self._paused and not self._ending:
             self._paused = False
             self._pump()
-            self._serve()
+            # What arrived before the pause.
+            self.dataReceived(b"")
         if not self._paused and not self._ending:
             self._wire.resumeProducing()
 
@@ -220,7 +215,9 @@ class Connection(Protocol):
         self._ending = True
         self._answers.clear()
         self._wire.unregisterProducer()
-        self._wait(self._limits.farewell, self._wire.abortConnection)
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = self._directory.clock.callLater(self._limits.farewell, self._wire.abortConnection)
         self._wire.loseConnection()
 
 

@@ -49,7 +49,7 @@ class Store:
 
     def __attrs_post_init__(self) -> None:
         self.matching = Matching(self.schema)
-        base = self.matching.dn(self.base.encode())
+        base = self.matching.name(self.base.encode())
         self.contexts = (self._branch(layout.STATUS, base), base)
         self.indexes = {name.lower(): Index() for name in layout.INDEXED}
         self._unique = tuple((self._branch(rdn, base), name.lower()) for rdn, name in layout.UNIQUE)
@@ -57,7 +57,7 @@ class Store:
             self._load(self._log)
 
     def _branch(self, rdn: str, base: Dn) -> Dn:
-        return (*self.matching.dn(rdn.encode()), *base)
+        return (*self.matching.name(rdn.encode()), *base)
 
     @property
     def top(self) -> Dn:
@@ -143,7 +143,7 @@ class Store:
     def fill(self, new: Iterable[NewEntry]) -> None:
         """Add entries, parents first, without asking for rights.  Raises L{Refused}."""
         for text, given in new:
-            dn = self.matching.dn(text.encode())
+            dn = self.matching.name(text.encode())
             pairs = ((name.encode(), values) for name, values in given.items())
             attributes = entries.build(self.matching, pairs)
             entries.check(self.matching, dn, attributes)
@@ -225,9 +225,9 @@ class Store:
     def _replay(self, record: Record) -> None:
         try:
             if "removed" in record:
-                self._forget(self._entries[self.matching.dn(record["removed"].encode())])
+                self._forget(self._entries[self.matching.name(record["removed"].encode())])
                 return
-            dn = self.matching.dn(record["entry"].encode())
+            dn = self.matching.name(record["entry"].encode())
             pairs = ((name.encode(), [b64decode(v) for v in values]) for name, values in record["is"].items())
             before = self._entries.get(dn)
             number = before.number if before else self._next()

@@ -1,0 +1,80 @@
+"""What a linked peer says, and whom it concerns: the agent, the asker, or the answerer."""
+
+from __future__ import annotations
+
+from attrs import define
+
+from clumpt.errors import ProtocolError
+from clumpt.interfaces import ILink, IPeerEvents
+from clumpt.model import Seq
+from clumpt.protocols.asking import Asking
+from clumpt.protocols.line import Line
+from clumpt.protocols.messages import Ack, Message, Notify, Reload
+from clumpt.protocols.requests import (
+    Blob,
+    Busy,
+    Cancel,
+    Decline,
+    Have,
+    Holding,
+    Ids,
+    NotHere,
+    Offer,
+    Table,
+    WantHashes,
+    WantIds,
+    WantOutput,
+    WantPiece,
+    WantTable,
+)
+from clumpt.protocols.serving import Serving
+
+
+@define(eq=False)
+class Hearing:
+    """Passes messages on; one that nobody expects is a broken rule."""
+
+    _link: ILink
+    _events: IPeerEvents
+    _asking: Asking
+    _serving: Serving
+
+    def notice(self, line: Line, message: Message) -> Seq:
+        """Take what came on the notification line; a seq that the peer is now known to have, or 0."""
+        match message:
+            case Notify(envelopes, holding, head):
+                self._events.notified(self._link, envelopes, tuple(holding), head)
+                line.send(Ack(self._events.hello()[1]))
+                return head
+            case Ack(head):
+                self._events.acked(self._link, head)
+                return head
+            case Reload():
+                self._events.reload_asked(self._link)
+                return 0
+        raise ProtocolError(f"it said {type(message).__name__} on a notification line")
+
+    def exchange(self, message: Message) -> None:
+        """Take what came on the update line."""
+        match message:
+            case Table() | Ids() | Blob() | NotHere() | Busy():
+                self._asking.answered(message)
+            case WantTable() | WantIds() | WantHashes() | WantPiece() | WantOutput():
+                self._serving.wanted(message)
+            case Cancel(number):
+                self._serving.cancelled(number)
+            case _:
+                self._news(message)
+
+    def _news(self, message: Message) -> None:
+        match message:
+            case Holding(digest, raw):
+                self._events.holding_told(self._link, digest, raw)
+            case Have(digest, index):
+                self._events.have_told(self._link, digest, index)
+            case Offer(digest, index):
+                self._events.offered(self._link, digest, index)
+            case Decline(digest, index):
+                self._events.declined(self._link, digest, index)
+            case _:
+                raise ProtocolError(f"it said {type(message).__name__} on an update line")

@@ -1,0 +1,192 @@
+"""A link: one notification line and one update line to the same peer, as one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from itertools import islice
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from clumpt.idset import IdSet
+from clumpt.interfaces import ILink, IPeerEvents
+from clumpt.model import Entry, PeerName, Seq
+from clumpt.pieces import LARGEST, Bits, Digest
+from clumpt.protocols.asking import Asking
+from clumpt.protocols.hearing import Hearing
+from clumpt.protocols.line import Line
+from clumpt.protocols.meeting import Pair
+from clumpt.protocols.messages import Message, Notify, Reload, pages
+from clumpt.protocols.requests import (
+    Blob,
+    Decline,
+    Hashes,
+    Have,
+    Holding,
+    Ids,
+    Offer,
+    Output,
+    Piece,
+    Table,
+    WantHashes,
+    WantIds,
+    WantOutput,
+    WantPiece,
+    WantTable,
+)
+from clumpt.protocols.serving import Serving
+from clumpt.protocols.wires import Wires
+
+#: What does not fit so many notifications at a time the peer asks for, once it sees the head.
+MOST_PAGES = 8
+
+
+@implementer(ILink)
+@define(eq=False)
+class Link:
+    """
+    The link to one peer.
+
+    It ends when either line does, and then ends the other.  Both ends may say
+    and ask everything, whoever dialled.  The methods for the
+    agent are described in L{ILink}.
+
+    @ivar dialled: did we dial?
+    @ivar made: when it became whole, by the clock.
+    @ivar used: when the peer last said anything but a ping.
+    """
+
+    _wires: Wires
+    _events: IPeerEvents
+    _pair: Pair
+    dialled: bool
+    _on_end: Callable[[Link, str], None]
+    peer: PeerName = field(init=False)
+    head: Seq = field(init=False)
+    made: float = field(init=False)
+    used: float = field(init=False)
+    _over: bool = field(default=False, init=False)
+    _asking: Asking = field(init=False)
+    _serving: Serving = field(init=False)
+    _hearing: Hearing = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        wires, update = self._wires, self._pair.update
+        self.peer = self._pair.notify.peer
+        self.head = self._pair.hello.head_seq
+        self.made = self.used = wires.clock.seconds()
+        self._asking = Asking(wires.clock, wires.limits, update)
+        self._serving = Serving(wires.limits, update, self, self._events)
+        self._hearing = Hearing(self, self._events, self._asking, self._serving)
+        for line in self._pair.lines:
+            line.join(self)
+
+    # Its life.
+
+    @property
+    def open(self) -> bool:
+        """Can anything still be said?"""
+        return not self._over and not any(line.ended for line in self._pair.lines)
+
+    def idle(self, seconds: float) -> bool:
+        """Was nothing done with it for so long?"""
+        if self._asking.busy or self._serving.busy:
+            return False
+        return self._wires.clock.seconds() - self.used >= seconds
+
+    def begin(self) -> None:
+        """The agent knows of the link: give it what came meanwhile."""
+        for line in self._pair.lines:
+            line.replay()
+
+    def doubt(self) -> None:
+        """The peer may have lost this link: it must give a sign of life soon."""
+        self._pair.notify.doubt()
+
+    def end(self, why: str) -> None:
+        """End the link now, without a good-bye."""
+        self._pair.abort(why)
+        if not self._over:
+            self._over = True
+            self._asking.end(why)
+            self._serving.end()
+            self._on_end(self, why)
+
+    def close(self) -> None:
+        """End the link, once what was said is sent; C{unlinked} follows."""
+        self._pair.close("closed here")
+
+    # What the lines tell.
+
+    def received(self, line: Line, message: Message) -> None:
+        """The peer said something."""
+        self.used = self._wires.clock.seconds()
+        if line is self._pair.notify:
+            self.head = max(self.head, self._hearing.notice(line, message))
+        else:
+            self._hearing.exchange(message)
+
+    def drained(self, line: Line) -> None:
+        """There is room to say more."""
+        if line is self._pair.update and self.open:
+            self._serving.go_on()
+
+    def lost(self, line: Line, why: str) -> None:
+        """One line is gone, so the link is."""
+        self.end(why)
+
+    # What the agent says on the notification line.
+
+    def notify(self, entries: Sequence[Entry], holding: Collection[Seq]) -> None:
+        """Tell of new updates (R32), in order, and of our head."""
+        head = self._events.hello()[1]
+        envelopes = (entry.envelope for entry in entries)
+        for page in islice(pages(envelopes), MOST_PAGES):
+            self._pair.notify.send(Notify(page, IdSet.of(holding), head))
+
+    def reload(self) -> None:
+        """Tell that neighbours or groups changed (R67)."""
+        self._pair.notify.send(Reload())
+
+    # What the agent asks and says on the update line.
+
+    def table(self, have: IdSet) -> Deferred[Sequence[bytes]]:
+        """Some of the updates that we lack."""
+        return self._asking.ask(lambda number: WantTable(number, have), Table, lambda table: table.envelopes)
+
+    def ids(self) -> Deferred[IdSet]:
+        """The updates that the peer knows (R38)."""
+        return self._asking.ask(WantIds, Ids, lambda ids: ids.known)
+
+    def hashes(self, digest: Digest) -> Deferred[bytes]:
+        """The hashes of the pieces of a package."""
+        return self._asking.ask(lambda number: WantHashes(number, digest), Hashes, _data)
+
+    def piece(self, digest: Digest, index: int, size: int = LARGEST) -> Deferred[bytes]:
+        """One piece of a package (R35)."""
+        return self._asking.ask(lambda number: WantPiece(number, digest, index), Piece, _data, size)
+
+    def output(self, seq: Seq) -> Deferred[bytes]:
+        """What an install printed there."""
+        return self._asking.ask(lambda number: WantOutput(number, seq), Output, _data)
+
+    def holding(self, digest: Digest, count: int, bits: Bits) -> None:
+        """Tell which pieces we hold."""
+        self._pair.update.send(Holding(digest, bits.encode(count)))
+
+    def have(self, digest: Digest, index: int) -> None:
+        """Tell of one more piece."""
+        self._pair.update.send(Have(digest, index))
+
+    def offer(self, digest: Digest, index: int) -> None:
+        """Offer a piece."""
+        self._pair.update.send(Offer(digest, index))
+
+    def decline(self, digest: Digest, index: int) -> None:
+        """Answer an offer that is of no use."""
+        self._pair.update.send(Decline(digest, index))
+
+
+def _data(blob: Blob) -> bytes:
+    return blob.data

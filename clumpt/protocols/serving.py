@@ -1,0 +1,169 @@
+"""The requests that a peer made of us, and how they are answered."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from clumpt import errors
+from clumpt.aio import deferred
+from clumpt.idset import IdSet
+from clumpt.interfaces import ILink, IPeerEvents
+from clumpt.protocols.limits import Limits
+from clumpt.protocols.messages import pages
+from clumpt.protocols.requests import (
+    MOST_OUTPUT,
+    Busy,
+    Hashes,
+    Ids,
+    NotHere,
+    Numbered,
+    Output,
+    Piece,
+    Table,
+    WantHashes,
+    WantIds,
+    WantOutput,
+    WantPiece,
+    WantTable,
+)
+from clumpt.protocols.update import UpdateProtocol
+
+#: Seconds after which a peer that asked too much at once may ask again.
+_BREATH = 1.0
+
+
+@define(eq=False)
+class Serving:
+    """
+    Answers each request once, as fast as the peer takes the answers.
+
+    Nothing is fetched for a peer that does not read: while its line is full,
+    requests wait, and their number is bounded.  Pieces, which may be made to
+    wait by the agent, never hold up other answers.
+    """
+
+    log = Logger()
+
+    _limits: Limits
+    _line: UpdateProtocol
+    _link: ILink
+    _events: IPeerEvents
+    #: All requests that are not answered; those in preparation have a Deferred.
+    _open: dict[int, Deferred[Numbered] | None] = field(factory=dict, init=False)
+    _quick: deque[Numbered] = field(factory=deque, init=False)
+    _pieces: deque[Numbered] = field(factory=deque, init=False)
+    _ready: deque[Numbered] = field(factory=deque, init=False)
+    _preparing: int = field(default=0, init=False)
+    _going: bool = field(default=False, init=False)
+
+    def wanted(self, request: Numbered) -> None:
+        """Take in a request; raises L{errors.ProtocolError} if its id is in use."""
+        if request.id in self._open:
+            raise errors.ProtocolError(f"request {request.id} came twice")
+        if len(self._open) >= self._limits.in_flight:
+            self._line.send(Busy.after(request.id, _BREATH))
+            return
+        self._open[request.id] = None
+        (self._pieces if isinstance(request, WantPiece) else self._quick).append(request)
+        self.go_on()
+
+    def cancelled(self, number: int) -> None:
+        """The peer does not want the answer to C{number}; nothing happens if that is on its way."""
+        preparation = self._open.get(number)
+        if preparation is not None:
+            preparation.cancel()
+            return
+        for queue in (self._quick, self._pieces):
+            for request in queue:
+                if request.id == number:
+                    queue.remove(request)
+                    self._ready.append(NotHere(number))
+                    self.go_on()
+                    return
+
+    def go_on(self) -> None:
+        """Do what can be done now."""
+        if self._going:
+            return
+        self._going = True
+        try:
+            while not self._line.full and self._step():
+                pass
+        finally:
+            self._going = False
+
+    @property
+    def busy(self) -> bool:
+        """Is an answer owed?"""
+        return bool(self._open)
+
+    def end(self) -> None:
+        """The peer is gone."""
+        for queue in (self._quick, self._pieces, self._ready):
+            queue.clear()
+        ended, self._open = self._open, {}
+        for preparation in ended.values():
+            if preparation is not None:
+                preparation.cancel()
+
+    def _step(self) -> bool:
+        """Send or prepare one answer; False if there is nothing to do."""
+        if self._ready:
+            answer = self._ready.popleft()
+            self._open.pop(answer.id, None)
+            self._line.send(answer)
+        elif self._quick:
+            self._prepare(self._quick.popleft())
+        elif self._pieces and self._preparing < self._limits.at_once:
+            self._prepare(self._pieces.popleft())
+        else:
+            return False
+        return True
+
+    def _prepare(self, request: Numbered) -> None:
+        self._preparing += isinstance(request, WantPiece)
+        preparation = self._find(request)
+        self._open[request.id] = preparation
+        preparation.addCallbacks(self._prepared, self._failed, (request,), errbackArgs=(request,))
+
+    def _prepared(self, answer: Numbered, request: Numbered) -> None:
+        self._preparing -= isinstance(request, WantPiece)
+        if request.id in self._open:
+            self._ready.append(answer)
+            self.go_on()
+
+    def _failed(self, failure: Failure, request: Numbered) -> None:
+        self._preparing -= isinstance(request, WantPiece)
+        self.log.failure("cannot answer {request} of {peer}", failure, request=request, peer=self._link.peer)
+        self._line.abort("a mistake on this side")
+
+    @deferred
+    async def _find(self, request: Numbered) -> Numbered:
+        try:
+            return await self._ask_agent(request)
+        except (errors.NotHere, CancelledError):
+            return NotHere(request.id)
+        except errors.Busy as busy:
+            return Busy.after(request.id, busy.retry_after)
+
+    async def _ask_agent(self, request: Numbered) -> Numbered:
+        events, link = self._events, self._link
+        match request:
+            case WantTable(number, have):
+                envelopes = await maybeDeferred(events.table_wanted, link, have)
+                return Table(number, next(pages(envelopes), ()))
+            case WantHashes(number, digest):
+                return Hashes(number, await maybeDeferred(events.hashes_wanted, link, digest))
+            case WantPiece(number, digest, index):
+                return Piece(number, await maybeDeferred(events.piece_wanted, link, digest, index))
+            case WantOutput(number, seq):
+                output = await maybeDeferred(events.output_wanted, link, seq)
+                return Output(number, output[-MOST_OUTPUT:])
+            case WantIds(number):
+                return Ids(number, IdSet.upto(events.hello()[1]))
+        raise TypeError(f"{request} is no request")

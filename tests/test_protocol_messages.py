@@ -1,0 +1,173 @@
+"""Messages survive the wire, and nothing else does."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from contextlib import suppress
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from clumpt.errors import BadDocument, ProtocolError
+from clumpt.idset import IdSet
+from clumpt.pieces import digest_of
+from clumpt.protocols import messages, requests
+from clumpt.protocols.framing import Frame, FrameBuffer
+from clumpt.protocols.messages import (
+    MOST_ENVELOPE,
+    NOTIFICATION,
+    Ack,
+    Hello,
+    Message,
+    Notify,
+    Ping,
+    Pong,
+    Reload,
+    pages,
+)
+from clumpt.protocols.requests import UPDATE
+
+KINDS = {**NOTIFICATION, **UPDATE}
+seqs = st.integers(1, 2**53 - 1)
+u32 = st.integers(0, 2**32 - 1)
+idsets = st.sets(st.integers(1, 200)).map(IdSet.of)
+digests = st.binary(max_size=8).map(digest_of)
+envelopes = st.lists(st.binary(max_size=50), max_size=4).map(tuple)
+blobs = st.binary(max_size=200)
+hellos = st.builds(
+    Hello,
+    st.lists(st.integers(1, 9), max_size=3).map(tuple),
+    st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=9),
+    seqs,
+    digests,
+    blobs,
+    st.just("00ff"),
+)
+every_message = st.one_of(
+    hellos,
+    st.builds(Ping),
+    st.builds(Pong),
+    st.builds(Notify, envelopes, idsets, seqs),
+    st.builds(Ack, seqs),
+    st.builds(Reload),
+    st.builds(requests.WantTable, u32, idsets),
+    st.builds(requests.Table, u32, envelopes),
+    st.builds(requests.WantIds, u32),
+    st.builds(requests.Ids, u32, idsets),
+    st.builds(requests.WantHashes, u32, digests),
+    st.builds(requests.Hashes, u32, blobs),
+    st.builds(requests.Holding, digests, st.binary(max_size=128)),
+    st.builds(requests.Have, digests, u32),
+    st.builds(requests.Offer, digests, u32),
+    st.builds(requests.Decline, digests, u32),
+    st.builds(requests.WantPiece, u32, digests, u32),
+    st.builds(requests.Piece, u32, blobs),
+    st.builds(requests.WantOutput, u32, seqs),
+    st.builds(requests.Output, u32, blobs),
+    st.builds(requests.NotHere, u32),
+    st.builds(requests.Busy, u32, u32),
+    st.builds(requests.Cancel, u32),
+)
+
+
+def read(frame: Frame) -> Message:
+    return KINDS[frame.kind].read(frame.head, frame.body)
+
+
+class MessageTests(SynchronousTestCase):
+    """Every message can be written and read."""
+
+    @given(every_message)
+    def test_round_trip(self, message: Message) -> None:
+        """What is read is what was written, and fits what is allowed for its kind."""
+        buffer = FrameBuffer({kind: one.shape() for kind, one in KINDS.items()})
+        (frame,) = buffer.feed(b"".join(message.frame().encode()))
+        self.assertEqual(read(frame), message)
+
+    @given(st.sampled_from(sorted(KINDS)), st.data())
+    def test_any_garbage(self, kind: int, data: st.DataObject) -> None:
+        """Any bytes in an allowed frame make a message or a L{BadDocument}."""
+        shape = KINDS[kind].shape()
+        head = data.draw(st.binary(min_size=shape.head, max_size=shape.head))
+        body = data.draw(st.binary(max_size=min(200, shape.limit - shape.head)))
+        with suppress(BadDocument):
+            read(Frame(kind, head, body))
+
+    @given(every_message, st.data())
+    def test_any_change(self, message: Message, data: st.DataObject) -> None:
+        """A message with one byte changed is a message or a L{BadDocument}."""
+        frame = message.frame()
+        if not frame.body:
+            return
+        body = bytearray(frame.body)
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+        with suppress(BadDocument):
+            read(Frame(frame.kind, frame.head, bytes(body)))
+
+    def test_bad_fields(self) -> None:
+        """Fields that are missing, unknown, of another type or out of range are refused."""
+        for body in (
+            b"{}",
+            b'{"head":1,"more":1}',
+            b'{"head":"1"}',
+            b'{"head":-1}',
+            b'{"head":1.0}',
+            b'{"head":9007199254740992}',
+            b"[1]",
+            b"",
+        ):
+            with self.assertRaises(BadDocument, msg=body):
+                Ack.read(b"", body)
+
+    def test_bad_ids(self) -> None:
+        """A set of ids has one way to be written, and a bounded number of ranges."""
+        many = ",".join(str(one) for one in range(1, 5000, 2))
+        for ids in ("0", "3-2", "1,2", " 1", "1_0", "x", "9007199254740993", many, "9" * 5000):
+            with self.assertRaises(BadDocument, msg=ids):
+                requests.WantTable.read(bytes(4), b'{"have":"%s"}' % ids.encode())
+
+    def test_bad_envelope(self) -> None:
+        """An envelope that is not base64 is refused, and so is a digest that is none."""
+        with self.assertRaises(BadDocument):
+            requests.Table.read(bytes(4), b'{"envelopes":["?"]}')
+        hello = Hello((1,), "d", 0, digest_of(b""), b"", "00").frame()
+        with self.assertRaises(BadDocument):
+            Hello.read(b"", hello.body.replace(digest_of(b"").encode(), b"xyz"))
+
+    def test_versions(self) -> None:
+        """Both speak the highest version that they share; without one they do not speak."""
+        hello = Hello((1, 7), "d", 0, digest_of(b""), b"", "00")
+        self.assertEqual(hello.version(), 1)
+        with self.assertRaises(ProtocolError):
+            Hello((2, 7), "d", 0, digest_of(b""), b"", "00").version()
+
+    def test_too_large_to_send(self) -> None:
+        """A document that no peer would take is not sent."""
+        with self.assertRaises(BadDocument):
+            Hello((1,), "d" * 70_000, 0, digest_of(b""), b"", "00").frame()
+
+
+class PagesTests(SynchronousTestCase):
+    """Envelopes are parted so that each part fits a message."""
+
+    @given(st.lists(st.integers(0, MOST_ENVELOPE), max_size=12))
+    def test_fit(self, sizes: list[int]) -> None:
+        """Every page can be sent; together they are what there was, in order."""
+        sent = [bytes(size) for size in sizes]
+        parts = list(pages(sent))
+        self.assertEqual([one for part in parts for one in part], sent)
+        for part in parts:
+            Notify(part, IdSet.upto(10**9), 2**53 - 1).frame()
+            requests.Table(1, part).frame()
+
+    def test_small_ones_share_a_page(self) -> None:
+        """A page is filled before the next is begun."""
+        sizes = [sum(len(b64encode(one)) for one in part) for part in pages([bytes(1000)] * 100)]
+        self.assertEqual(len(sizes), 3)
+        self.assertLess(max(sizes), messages.CONTROL)
+
+    def test_too_large(self) -> None:
+        """An envelope that can never travel is an error of its maker."""
+        with self.assertRaises(BadDocument):
+            list(pages([bytes(MOST_ENVELOPE + 1)]))
