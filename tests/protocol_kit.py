@@ -125,12 +125,14 @@ class Wire:
         pass
 
 
-def wired(clock: Clock, one: Any, other: Any, port: int = 1) -> tuple[Wire, Wire]:
-    """Connect two protocols."""
-    ends = Wire(clock, "one", "other", port), Wire(clock, "other", "one", port)
+def wired(
+    clock: Clock, one: Any, other: Any, hosts: tuple[str, str] = ("one", "other"), port: int = 1
+) -> tuple[Wire, Wire]:
+    """Connect two protocols, C{one} dialling."""
+    ends = Wire(clock, *hosts, port), Wire(clock, *hosts[::-1], port)
     ends[0].other, ends[1].other = ends[1], ends[0]
     ends[0].protocol, ends[1].protocol = one, other
-    for end in ends:
+    for end in ends[::-1]:
         end.protocol.makeConnection(end)
     return ends
 
@@ -149,10 +151,14 @@ class Port:
 class Connector:
     """A connection that is being made."""
 
-    def __init__(self, factory: Any) -> None:
+    def __init__(self, factory: Any, destination: IPv4Address) -> None:
         self.factory = factory
+        self.destination = destination
         self.calls: list[Any] = []
         self.over = False
+
+    def getDestination(self) -> IPv4Address:
+        return self.destination
 
     def stopConnecting(self) -> None:
         self.fail(ConnectionLost())
@@ -208,7 +214,7 @@ class Host:
         self, host: str, port: int, factory: Any, timeout: float = 30, bindAddress: Any = None
     ) -> Connector:
         clock = self.net.clock
-        connector = Connector(factory)
+        connector = Connector(factory, IPv4Address("TCP", host, port))
         self.dials.append((clock.seconds(), host, port))
         factory.doStart()
         factory.startedConnecting(connector)
@@ -224,16 +230,9 @@ class Host:
             return
         connector.over = True
         connector.calls[0].cancel()
-        ends = (
-            Wire(self.net.clock, self.address, host, port),
-            Wire(self.net.clock, host, self.address, port),
-        )
-        ends[0].other, ends[1].other = ends[1], ends[0]
-        self.net.wires.extend(ends)
-        ends[1].protocol = server.buildProtocol(ends[1].getPeer())
-        ends[0].protocol = connector.factory.buildProtocol(ends[0].getPeer())
-        for end in (ends[1], ends[0]):
-            end.protocol.makeConnection(end)
+        there = server.buildProtocol(IPv4Address("TCP", self.address, port))
+        here = connector.factory.buildProtocol(IPv4Address("TCP", host, port))
+        self.net.wires += wired(self.net.clock, here, there, (self.address, host), port)
 
 
 def key_of(name: str) -> Any:
