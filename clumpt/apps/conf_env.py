@@ -1,0 +1,217 @@
+"""What the verbs of clumptconf work with: keys, directory, and everything else as arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from random import Random
+from typing import Protocol
+
+from attrs import define, evolve, field, frozen
+from twisted.internet.defer import Deferred
+
+from clumpt.aio import deferred
+from clumpt.apps.conf_talk import Talk
+from clumpt.config import Config
+from clumpt.errors import BadInput, IdentityError
+from clumpt.interfaces import IDirectory, IKeyring, INetwork
+from clumpt.model import Group, GroupName, Member, Peer, PeerName, Settings
+from clumpt.pieces import Digest
+from clumpt.trust.files import read
+from clumpt.trust.keyring import Keyring
+from clumpt.trust.pki import Authority, Identity, Validity
+from clumpt.trust.signer import Signer
+
+
+@frozen
+class Places:
+    """
+    Where the administrator's files are: below C{clumpt/} beside C{clumpt.ini}, as on the nodes.
+
+    @ivar folder: of the root document and the signing keys.
+    @ivar tls: of the certificates and their keys.
+    """
+
+    folder: Path
+    tls: Path
+
+    @classmethod
+    def of(cls, config: Config) -> Places:
+        """Those that C{[trust] root} and C{[tls] ca} tell."""
+        return cls(config.trust.root.parent, config.tls.ca.parent)
+
+    @classmethod
+    def below(cls, out: Path) -> Places:
+        """Those of the configuration C{OUT/clumpt.ini}."""
+        return cls(out / "clumpt", out / "clumpt" / "tls")
+
+    @property
+    def root(self) -> Path:
+        """Root version 1, as every node has it."""
+        return self.folder / "root.json"
+
+    @property
+    def root_key(self) -> Path:
+        """The key that signs root documents; it belongs off-line."""
+        return self.folder / "offline" / "root-key.pem"
+
+    @property
+    def enrol_key(self) -> Path:
+        """The key that signs memberships."""
+        return self.folder / "enrol-key.pem"
+
+    @property
+    def submit_key(self) -> Path:
+        """The key that signs updates."""
+        return self.folder / "submit-key.pem"
+
+    @property
+    def bundles(self) -> Path:
+        """What is to be brought to the nodes."""
+        return self.folder / "nodes"
+
+    def pair(self, name: str) -> tuple[Path, Path]:
+        """The certificate called C{name} and its key."""
+        return self.tls / f"{name}.pem", self.tls / f"{name}-key.pem"
+
+
+@define(eq=False)
+class Keys:
+    """
+    The administrator's keys, read when they are needed.
+
+    @ivar days: for how long a certificate is good that is issued now.
+    @ivar root_passphrase: of the root key, if it has one.
+    """
+
+    places: Places
+    days: float = 3650.0
+    root_passphrase: bytes | None = field(default=None, repr=False)
+
+    def keyring(self, published: Sequence[bytes] = ()) -> Keyring:
+        """
+        What the administrator trusts: the own root document, and those that followed it.
+
+        Raises L{IdentityError} if those C{published} begin with another one.
+        """
+        pinned = read(self.places.root)
+        if published and published[0] != pinned:
+            raise IdentityError(
+                f"the directory's root document is not {self.places.root}: it is another deployment's"
+            )
+        return Keyring.trusting([pinned, *published[1:]])
+
+    def enroller(self) -> Signer:
+        """The key that signs memberships."""
+        return Signer.load(self.places.enrol_key)
+
+    def root_signer(self) -> Signer | None:
+        """The key that signs root documents, None if it is not here, where it need not be."""
+        path = self.places.root_key
+        return Signer.load(path, self.root_passphrase) if path.exists() else None
+
+    def authority(self, deployment: str) -> Authority:
+        """The deployment's certificate authority."""
+        certificate, key = self.places.pair("ca")
+        if not key.exists():
+            raise BadInput(
+                f"the authority's key {key} is not here: bring it, or give the node's own --certificate"
+            )
+        return Authority(deployment, Identity.load(certificate, key))
+
+    def validity(self, now: float) -> Validity:
+        """From C{now} on."""
+        return Validity(now, self.days)
+
+
+class Setup(Protocol):
+    """What a directory can do that is set up anew; L{clumpt.ldap.directory.LdapDirectory} can."""
+
+    def initialise(self, settings: Settings) -> Deferred[None]:
+        """Create the base and the branches; what is there stays."""
+
+    def verify_schema(self) -> Deferred[Sequence[str]]:
+        """What is missing of the schema."""
+
+
+@define(eq=False)
+class Environment:
+    """
+    All that a verb needs.
+
+    @ivar network: makes a network to call peers with, as the administrator; so many at a time.
+    @ivar now: the wall clock, in seconds since the epoch.
+    """
+
+    config: Config
+    directory: IDirectory
+    setup: Setup
+    keys: Keys
+    network: Callable[[int], INetwork]
+    random: Random
+    now: Callable[[], float]
+    talk: Talk
+
+
+@frozen
+class Site:
+    """
+    What the directory says, as far as it concerns who is who.
+
+    @ivar peers: by name; the administrators' tools too, which are in no group.
+    """
+
+    settings: Settings
+    peers: tuple[Peer, ...]
+    groups: tuple[Group, ...]
+    keyring: Keyring
+
+    def with_peers(self, peers: Collection[Peer]) -> Site:
+        """The same with these C{peers} instead of those of the same names, or besides."""
+        by_name = {peer.name: peer for peer in (*self.peers, *peers)}
+        return evolve(self, peers=tuple(by_name[name] for name in sorted(by_name)))
+
+    def without(self, names: Collection[PeerName]) -> Site:
+        """The same without the peers of these C{names}."""
+        return evolve(self, peers=tuple(peer for peer in self.peers if peer.name not in names))
+
+
+@deferred
+async def survey(env: Environment) -> Site:
+    """
+    Read the directory.
+
+    Fails with L{IdentityError} if it is another deployment's, and as the directory does.
+    """
+    settings = await env.directory.settings()
+    published = await env.directory.root_documents()
+    if not published:
+        raise IdentityError("the directory has no root document yet: clumptconf publish brings it there")
+    keyring = env.keys.keyring(published)
+    if keyring.deployment != settings.deployment:
+        raise IdentityError(
+            f"the directory belongs to deployment {settings.deployment}, this is {keyring.deployment}"
+        )
+    peers, groups = await env.directory.peers(), await env.directory.groups()
+    return Site(settings, tuple(peers), tuple(groups), keyring)
+
+
+@frozen
+class Statement:
+    """Signs memberships of one deployment at one moment."""
+
+    enroller: Signer
+    keyring: IKeyring
+    now: float
+
+    def of(self, name: PeerName, key: Digest, groups: frozenset[GroupName], after: int = 0) -> bytes:
+        """
+        The statement that the peer with this C{key} belongs to C{groups}.
+
+        @param after: the generation of the statement that it replaces.  A peer that was removed may come
+            back, so the first generation of each is the time.
+        """
+        generation = after + 1 if after else max(1, int(self.now))
+        return self.enroller.sign_member(
+            Member(self.keyring.deployment, name, generation, key, groups, int(self.now))
+        )

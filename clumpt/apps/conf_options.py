@@ -1,0 +1,290 @@
+"""The words that follow each command of clumptconf."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.python.usage import Options, UsageError
+
+from clumpt.apps.conf_bundle import NOTIFY, UPDATE
+from clumpt.apps.conf_enrol import Delivery, Newcomers
+from clumpt.apps.conf_init import NewDeployment, identifier
+from clumpt.apps.nodes import expand, expand_hosts
+from clumpt.errors import BadInput
+from clumpt.kinds import URIS, nearest
+from clumpt.ldap import slapd
+from clumpt.model import HEX64, Address, GroupName, is_name
+
+_YES = ["yes", "y", "Do not ask."]
+_DRY = ["dry-run", "s", "Only say what would be done."]
+_JSON = ["json", None, "Print JSON."]
+_PASSPHRASE = ["root-passphrase-file", None, None, "A file whose first line is the root key's passphrase."]
+_OUT = ["out", "o", None, "Where bundles are written; the folder nodes beside the root document by default."]
+_UNPACKED = ["unpacked", None, "Write a folder for each node instead of a tar archive."]
+#: The files of C{schema}, by what they are for.
+_SCHEMAS = {
+    "schema": "clumpt.schema",
+    "ldif": "clumpt.ldif",
+    "slapd": "slapd.ldif",
+    "base": "base.ldif",
+    "status": "status.ldif",
+}
+
+
+def usage_error(what: str, words: Sequence[str]) -> UsageError:
+    """C{what} is missing, and may be one of C{words}."""
+    return UsageError(f"{what}: {', '.join(words)}")
+
+
+class Init(Options):
+    """Make a new deployment."""
+
+    synopsis = "--deployment-name NAME --directory-uri URI[,URI...] [--out DIR]"
+    optParameters = [
+        ["deployment-name", "n", None, "What people call it."],
+        ["directory-uri", "u", None, "The LDAP servers, the provider first, between commas."],
+        ["out", "o", "/etc", "Where clumpt.ini and the folder clumpt are made."],
+        ["base", "b", "o=clumpt", "The entry of the directory under which everything is kept."],
+        ["ca", None, None, "The certificate of an authority to use, instead of a new one."],
+        ["ca-key", None, None, "Its private key."],
+        ["days", None, 3650.0, "For how many days certificates are good.", float],
+        _PASSPHRASE,
+    ]
+    optFlags = [
+        ["offline", None, "Make the files only; bring them into the directory later, with publish."],
+        ["no-starttls", None, "Do not encrypt ldap:// connections: for try-outs on one machine only."],
+        _YES,
+        _DRY,
+    ]
+
+    def postOptions(self) -> None:
+        """Complain of what is missing."""
+        for name in ("deployment-name", "directory-uri"):
+            if not self[name]:
+                raise UsageError(f"--{name} must be given")
+        if bool(self["ca"]) != bool(self["ca-key"]):
+            raise UsageError("--ca and --ca-key belong together")
+        if self["days"] <= 0:
+            raise UsageError("--days must be more than 0")
+        # Who made a directory by one command does not want to be asked whether that was meant.
+        self["yes"] = True
+
+    def new_deployment(self, unique: str, passphrase: bytes | None) -> NewDeployment:
+        """What was said; raises L{BadInput}."""
+        text = self["directory-uri"].replace(",", " ")
+        try:
+            uris: tuple[str, ...] = URIS.parse(text, Path())
+        except ValueError as wrong:
+            raise BadInput(f"--directory-uri must be {URIS.what}, between commas") from wrong
+        directory = [] if self["base"] == "o=clumpt" else [("base", self["base"])]
+        if self["no-starttls"]:
+            directory += [("starttls", "no"), ("allow_plain", "yes")]
+        return NewDeployment(
+            identifier(self["deployment-name"], unique),
+            uris,
+            tuple(directory),
+            (Path(self["ca"]), Path(self["ca-key"])) if self["ca"] else None,
+            self["days"],
+            passphrase,
+        )
+
+
+class Publish(Options):
+    """Bring a deployment into the directory; what is there stays."""
+
+
+class Schema(Options):
+    """Print what an OpenLDAP server needs."""
+
+    optParameters = [
+        ["format", "f", "schema", f"One of {', '.join(_SCHEMAS)}; they are explained in clumptconf(8)."],
+    ]
+
+    def postOptions(self) -> None:
+        """Complain of an unknown format."""
+        if self["format"] not in _SCHEMAS:
+            raise UsageError(f"there is no format {self['format']}{nearest(self['format'], _SCHEMAS)}")
+
+
+def schema_text(words: Mapping[str, Any]) -> str:
+    """What C{schema} prints."""
+    return slapd.published()[_SCHEMAS[words["format"]]]
+
+
+class Add(Options):
+    """Add nodes: C{clumptconf add n[001-020] -g GROUP,...}."""
+
+    synopsis = "NODES -g GROUP[,GROUP...] [--address ADDRESS]"
+    optParameters = [
+        ["groups", "g", None, "The groups of the nodes, between commas."],
+        ["address", "a", "%n", "Where they are: %n stands for the name; 10.0.0.[1-20] gives each its own."],
+        ["ports", "p", f"{NOTIFY}:{UPDATE}", "Where they listen: notification protocol:update protocol."],
+        ["arch", None, "", "The architecture that packages must have, as the package manager calls it."],
+        ["rack", None, "", "Where they stand: neighbours are chosen from several racks."],
+        [
+            "certificate",
+            None,
+            None,
+            "The certificate of the only node, if it has one of the authority already.",
+        ],
+        _OUT,
+    ]
+    optFlags = [_UNPACKED, _YES, _DRY]
+
+    def parseArgs(self, nodes: str) -> None:
+        """Take the nodes."""
+        self["nodes"] = nodes
+
+    def postOptions(self) -> None:
+        """Read them all; raises L{BadInput}."""
+        if not self["groups"]:
+            raise UsageError("-g GROUP must be given: a node without a group is told nothing")
+        names = expand(self["nodes"])
+        self["newcomers"] = Newcomers(
+            dict(zip(names, self._addresses(names), strict=True)),
+            group_names(self["groups"]),
+            self["arch"],
+            self["rack"],
+            Path(self["certificate"]) if self["certificate"] else None,
+        )
+
+    def _addresses(self, names: Sequence[str]) -> list[Address]:
+        given = self["address"]
+        hosts = [given.replace("%n", name) for name in names] if "%n" in given else expand_hosts(given)
+        if len(hosts) != len(names):
+            raise BadInput(
+                f"--address {given} is {len(hosts)} hosts for {len(names)} nodes:"
+                " let %n stand for the name, or give as many, such as 10.0.0.[1-20]"
+            )
+        ports = re.fullmatch(r"(\d{1,5}):(\d{1,5})", self["ports"])
+        if ports is None or not all(0 < int(port) < 65536 for port in ports.groups()) or ports[1] == ports[2]:
+            raise BadInput(f"--ports must be two different ports, such as {NOTIFY}:{UPDATE}")
+        try:
+            return [Address(host, int(ports[1]), int(ports[2])) for host in hosts]
+        except ValueError as wrong:
+            raise BadInput(f"--address {given!r} is no host name or address") from wrong
+
+
+def group_names(text: str) -> frozenset[GroupName]:
+    """The groups in C{text}, between commas; raises L{BadInput}."""
+    names = [name for name in text.split(",") if name]
+    if bad := next((name for name in names if not is_name(name)), None):
+        raise BadInput(f"{bad!r} cannot name a group: letters, digits, dots and dashes")
+    return frozenset(map(GroupName, names))
+
+
+def delivery(words: Mapping[str, Any], default: Path) -> Delivery:
+    """Where bundles go."""
+    return Delivery(Path(words["out"]) if words["out"] else default, bool(words["unpacked"]))
+
+
+class _OfNodes(Options):
+    synopsis = "NODES"
+
+    def parseArgs(self, nodes: str) -> None:
+        """Take the nodes."""
+        self["nodes"] = nodes
+
+
+class Renew(_OfNodes):
+    """Give nodes new keys: after a reinstallation, or when a key was stolen."""
+
+    optParameters = [_OUT]
+    optFlags = [_UNPACKED, _YES, _DRY]
+
+
+class SetGroups(Options):
+    """Put nodes into these groups, and no others: C{clumptconf set-groups n[1-4] intel,all}."""
+
+    synopsis = "NODES GROUP[,GROUP...]"
+    optFlags = [_YES, _DRY]
+
+    def parseArgs(self, nodes: str, groups: str) -> None:
+        """Take the nodes and the groups."""
+        self["nodes"], self["groups"] = nodes, group_names(groups)
+
+
+class Remove(_OfNodes):
+    """Take nodes out of the deployment."""
+
+    optParameters = [_PASSPHRASE]
+    optFlags = [_YES, _DRY]
+
+
+class Revoke(Options):
+    """Revoke keys; show and remove tell their fingerprints."""
+
+    synopsis = "FINGERPRINT..."
+    optParameters = [_PASSPHRASE]
+    optFlags = [_YES, _DRY]
+
+    def parseArgs(self, *fingerprints: str) -> None:
+        """Take the fingerprints."""
+        if not fingerprints or not all(HEX64.fullmatch(one) for one in fingerprints):
+            raise UsageError("give fingerprints of 64 hexadecimal digits")
+        self["fingerprints"] = fingerprints
+
+
+class Group(Options):
+    """Create or change a group: C{clumptconf group gpu --installers dpkg,apt}."""
+
+    synopsis = "NAME [--description TEXT] [--installers NAME[,NAME...]]"
+    optParameters = [
+        ["description", "d", None, "What the group is."],
+        ["installers", "i", None, "The installers that may be used in it, between commas; empty for any."],
+    ]
+    optFlags = [_JSON, _DRY]
+
+    def parseArgs(self, name: str) -> None:
+        """Take the name."""
+        self["name"] = name
+
+
+class List(Options):
+    """List the nodes."""
+
+    optParameters = [["group", "g", None, "Only those of this group."]]
+    optFlags = [["fold", "f", "Print only their names, in one word."], _JSON]
+
+
+class Show(_OfNodes):
+    """Show all that is known of nodes."""
+
+    optFlags = [_JSON]
+
+
+class Set(Options):
+    """Show or change the settings: C{clumptconf set interval=60 N=5 M=2 initial=20}."""
+
+    synopsis = "[KEY=VALUE...]"
+    optFlags = [_JSON, _DRY]
+
+    def parseArgs(self, *settings: str) -> None:
+        """Take the settings."""
+        self["settings"] = list(settings)
+
+
+class Neighbours(Options):
+    """Show who knows whom."""
+
+    synopsis = "[NODES]"
+    optFlags = [_JSON]
+
+    def parseArgs(self, nodes: str | None = None) -> None:
+        """Take the nodes, all if there are none."""
+        self["nodes"] = nodes
+
+
+class Rewire(Options):
+    """Put the neighbour lists in order."""
+
+    optFlags = [_YES, _DRY]
+
+
+class Check(Options):
+    """Check everything."""
+
+    optFlags = [_JSON]

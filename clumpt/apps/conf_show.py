@@ -1,0 +1,231 @@
+"""What is configured, to be read by people and by programs (R78)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import evolve
+
+from clumpt.aio import deferred
+from clumpt.apps.conf_change import changed, names, rewired, tell, write
+from clumpt.apps.conf_env import Environment, Site, survey
+from clumpt.apps.conf_talk import table
+from clumpt.apps.nodes import chosen, fold
+from clumpt.errors import BadDocument, BadInput, NothingMatched, Untrusted
+from clumpt.kinds import nearest
+from clumpt.model import Group, GroupName, Peer, PeerName, PeerStatus, Settings
+
+#: What C{set} calls the settings, the symbols of the paper included, and how a value is read.
+_SETTINGS: Mapping[str, tuple[str, type]] = {
+    "interval": ("interval", float),
+    "initial": ("initial", int),
+    "N": ("neighbours", int),
+    "neighbours": ("neighbours", int),
+    "M": ("known_by", int),
+    "known_by": ("known_by", int),
+}
+
+
+def nodes_of(site: Site) -> list[Peer]:
+    """The peers that are nodes, not tools."""
+    return [peer for peer in site.peers if peer.addresses or peer.groups]
+
+
+@deferred
+async def list_nodes(env: Environment, group: GroupName | None, folded: bool) -> None:
+    """
+    Print all nodes, or those of C{group}.
+
+    @param folded: only their names, in one word.
+    """
+    site = await survey(env)
+    peers = [peer for peer in nodes_of(site) if group is None or group in peer.groups]
+    if group is not None and not peers:
+        known = [one.name for one in site.groups]
+        raise NothingMatched(f"no node is in group {group}{nearest(group, known)}")
+    statuses = await env.directory.statuses()
+    now = env.now()
+    heading = ("NODE", "GROUPS", "ADDRESS", "STATE", "SEEN")
+    rows = [heading, *(_row(peer, statuses.get(peer.name), now) for peer in peers)]
+    lines = [fold(peer.name for peer in peers)] if folded else table(rows)
+    env.talk.show(lines, peers=[_fields(peer, statuses.get(peer.name)) for peer in peers])
+
+
+def _row(peer: Peer, status: PeerStatus | None, now: float) -> tuple[str, ...]:
+    where = " ".join(map(str, peer.addresses))
+    state = status.state if status else "never reported"
+    return peer.name, ",".join(sorted(peer.groups)), where, state, ago(status.seen, now) if status else "-"
+
+
+def ago(seen: int, now: float) -> str:
+    """How long before C{now} the moment C{seen} was, in the largest whole unit."""
+    seconds = max(0, int(now) - seen)
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length} {unit} ago"
+    return f"{seconds} s ago"
+
+
+def _fields(peer: Peer, status: PeerStatus | None) -> dict[str, Any]:
+    reported = None
+    if status is not None:
+        reported = {
+            "state": status.state,
+            "reason": status.reason,
+            "seen": status.seen,
+            "head": status.head,
+            "settled": status.settled,
+            "version": status.version,
+        }
+    return {
+        "name": peer.name,
+        "groups": sorted(peer.groups),
+        "addresses": list(map(str, peer.addresses)),
+        "arch": peer.arch,
+        "rack": peer.rack,
+        "neighbours": list(peer.neighbours),
+        "overrides": dict(peer.overrides),
+        "status": reported,
+    }
+
+
+@deferred
+async def show(env: Environment, node: str) -> None:
+    """Print all that is known of each of these nodes."""
+    site = await survey(env)
+    peers = chosen(node, site.peers)
+    statuses = await env.directory.statuses([peer.name for peer in peers])
+    lines: list[str] = []
+    records = []
+    for peer in peers:
+        record = {**_fields(peer, statuses.get(peer.name)), "statement": _statement(site, peer)}
+        records.append(record)
+        lines += [*([""] if lines else []), *_described(record)]
+    env.talk.show(lines, peers=records)
+
+
+def _statement(site: Site, peer: Peer) -> dict[str, Any]:
+    try:
+        member = site.keyring.member(peer.member)
+    except (BadDocument, Untrusted) as wrong:
+        return {"good": False, "why": str(wrong)}
+    return {
+        "good": True,
+        "generation": member.generation,
+        "fingerprint": member.fingerprint,
+        "groups": sorted(member.groups),
+        "issued": member.issued,
+    }
+
+
+def _described(record: Mapping[str, Any], indent: str = "") -> list[str]:
+    """C{record} a line for each field, what is in it indented."""
+    lines = []
+    for key, value in record.items():
+        if isinstance(value, dict) and value:
+            lines += [f"{indent}{key}:", *_described(value, indent + "  ")]
+        else:
+            text = " ".join(map(str, value)) if isinstance(value, list) else str(value or "-")
+            lines.append(f"{indent}{key + ':':<13} {text}")
+    return lines
+
+
+@deferred
+async def neighbours(env: Environment, node: str | None) -> None:
+    """Print whom nodes know, and by whom they are known."""
+    site = await survey(env)
+    peers = chosen(node, site.peers) if node else nodes_of(site)
+    known: dict[PeerName, list[PeerName]] = {peer.name: [] for peer in site.peers}
+    for peer in site.peers:
+        for other in peer.neighbours:
+            known.setdefault(other, []).append(peer.name)
+    rows = [(peer.name, fold(peer.neighbours) or "-", fold(known[peer.name]) or "-") for peer in peers]
+    records = [
+        {"name": peer.name, "knows": list(peer.neighbours), "known_by": known[peer.name]} for peer in peers
+    ]
+    env.talk.show(table([("NODE", "KNOWS", "KNOWN BY"), *rows]), peers=records)
+
+
+@deferred
+async def rewire(env: Environment) -> None:
+    """Put the neighbour lists in order, with as few changes as possible, and tell whom it concerns."""
+    site = await survey(env)
+    affected = changed(site, rewired(env, site))
+    if not affected:
+        env.talk.say("There is nothing to do: all neighbour lists are as they should be.")
+    elif await env.talk.agreed([f"Changed neighbours: {names(affected)}"]):
+        await write(env, affected)
+        await tell(env, site, affected)
+
+
+def parse_settings(old: Settings, words: list[str]) -> Settings:
+    """C{old} with what C{words}, each C{KEY=VALUE}, say; raises L{BadInput}."""
+    # Any: each setting has a type of its own.
+    found: dict[str, Any] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or key not in _SETTINGS:
+            known = ", ".join(_SETTINGS)
+            raise BadInput(f"{word!r} is no setting; write KEY=VALUE with one of {known}")
+        name, kind = _SETTINGS[key]
+        try:
+            found[name] = kind(value.removesuffix("%") if name == "initial" else value)
+        except ValueError as wrong:
+            raise BadInput(f"{word!r}: the value must be a number") from wrong
+    try:
+        settings = evolve(old, **found)
+    except ValueError as wrong:
+        raise BadInput(f"this setting is out of bounds: {wrong}") from wrong
+    if settings.initial > 100 or not settings.interval < 366 * 86400:
+        raise BadInput("initial is a percentage, at most 100; interval is at most a year, in seconds")
+    return settings
+
+
+@deferred
+async def change_settings(env: Environment, words: list[str]) -> None:
+    """Print the settings, after changing those that C{words} name (R49, R62, R72, R74)."""
+    old = (await survey(env)).settings
+    new = parse_settings(old, words)
+    if new != old and not env.talk.dry:
+        await env.directory.change_settings(new)
+        env.talk.say(f"The peers notice within {old.interval:g} s.")
+        if (new.neighbours, new.known_by) != (old.neighbours, old.known_by):
+            env.talk.say("The neighbour lists follow when you say: clumptconf rewire")
+    fields = {
+        "deployment": new.deployment,
+        "N": new.neighbours,
+        "M": new.known_by,
+        "initial": new.initial,
+        "interval": new.interval,
+    }
+    env.talk.show((f"{key}={value}" for key, value in fields.items()), settings=fields)
+
+
+@deferred
+async def change_group(
+    env: Environment, name: GroupName, description: str | None, installers: str | None
+) -> None:
+    """Create a group, or change its description or the installers that may be used for it (R11)."""
+    site = await survey(env)
+    group = next((one for one in site.groups if one.name == name), None) or _new_group(name)
+    if description is not None:
+        group = evolve(group, description=description)
+    if installers is not None:
+        group = evolve(group, installers=frozenset(word for word in installers.split(",") if word))
+    if not env.talk.dry:
+        await env.directory.put_group(group)
+    fields = {
+        "name": group.name,
+        "description": group.description,
+        "installers": sorted(group.installers),
+        "members": [peer.name for peer in site.peers if group.name in peer.groups],
+    }
+    env.talk.show(_described(fields), group=fields)
+
+
+def _new_group(name: GroupName) -> Group:
+    try:
+        return Group(name)
+    except ValueError as wrong:
+        raise BadInput(f"{name!r} cannot name a group: letters, digits, dots and dashes") from wrong
