@@ -32,7 +32,7 @@ from clumpt.model import (
     State,
     Update,
 )
-from clumpt.pieces import LARGEST, Bits, Digest
+from clumpt.pieces import Bits, Digest
 
 
 class IDirectory(Interface):
@@ -384,6 +384,7 @@ class ILink(Interface):
 
     peer = Attribute("L{PeerName}, from the peer's certificate, never from a message.")
     head = Attribute("The highest seq that this peer is known to have.")
+    full = Attribute("Is there no room to send a piece?  L{IPeerEvents.drained} follows.")
 
     def notify(entries: Sequence[Entry], holding: Collection[Seq]) -> None:
         """Tell of new updates (R32); C{holding} are those whose packages can be asked of us (H1)."""
@@ -397,7 +398,7 @@ class ILink(Interface):
     def hashes(digest: Digest) -> Deferred[bytes]:
         """The raw list of piece hashes of a package."""
 
-    def piece(digest: Digest, index: int, size: int = LARGEST) -> Deferred[bytes]:
+    def piece(digest: Digest, index: int, size: int) -> Deferred[bytes]:
         """
         One piece of a package (R35).
 
@@ -476,6 +477,9 @@ class IPeerEvents(Interface):
 
     def declined(link: ILink, digest: Digest, index: int) -> None:
         """The peer does not want what we offered (index unchecked)."""
+
+    def drained(link: ILink) -> None:
+        """There is room again on a link that was full."""
 
     def output_wanted(link: ILink, seq: Seq) -> bytes:
         """What the install of C{seq} printed here."""

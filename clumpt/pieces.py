@@ -22,6 +22,8 @@ Digest = NewType("Digest", str)
 
 SMALLEST = 16 * 1024
 LARGEST = 16 * 1024 * 1024
+#: A package of at most this size is one piece.
+SMALL = 64 * 1024
 #: No package has more pieces than this, so a hash list fits one control frame.
 MOST = 1024
 HASH = 32
@@ -35,11 +37,14 @@ def digest_of(data: bytes) -> Digest:
 def piece_size(size: int) -> int:
     """
     The size of the pieces for a package of C{size} bytes: a power of two from
-    16 KiB to 16 MiB that gives at most 1024 pieces, and for all but the
-    smallest packages more than 320, since small pieces spread best.
+    16 KiB to 16 MiB that gives at most 1024 pieces, and more than 512 where
+    the size allows, since small pieces spread best.  What fits one control
+    frame is one piece: there, only the time to the first byte matters.
     """
+    if size <= SMALL:
+        return SMALL
     wanted = SMALLEST
-    while wanted < LARGEST and wanted * (MOST // 2) < size:
+    while wanted < LARGEST and wanted * MOST < size:
         wanted *= 2
     if wanted * MOST < size:
         raise ValueError(f"a package of {size} bytes is too large: at most {LARGEST * MOST}")

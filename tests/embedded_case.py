@@ -38,20 +38,19 @@ def new_store(more: tuple[NewEntry, ...] = (), log: Log | None = None, base: str
 class Wire:
     """A client and a connection of the server, and what travels between them."""
 
-    def __init__(self, client: Client, server: Connection | None) -> None:
+    def __init__(self, client: Client, server: Connection) -> None:
         self.client, self.server = client, server
         self.client_side, self.server_side = StringTransport(), StringTransport()
         self.over = False
         client.makeConnection(self.client_side)
-        if server is not None:
-            server.makeConnection(self.server_side)
+        server.makeConnection(self.server_side)
 
     def carry(self) -> bool:
         """Deliver what was written; was there anything?"""
         there, back = self.client_side.value(), self.server_side.value()
         self.client_side.clear()
         self.server_side.clear()
-        if there and self.server is not None and not self.over:
+        if there and not self.over:
             self.server.dataReceived(there)
         if back:
             self.client.dataReceived(back)
@@ -65,8 +64,7 @@ class Wire:
         """End the connection."""
         self.over = True
         for side in (self.client, self.server):
-            if side is not None:
-                side.connectionLost(Failure(ConnectionDone()))
+            side.connectionLost(Failure(ConnectionDone()))
 
 
 class EmbeddedCase(SynchronousTestCase):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from clumpt.errors import BadDocument, Untrusted
-from clumpt.install.spool import Job
+from clumpt.install.job import Job
 from clumpt.model import Action, Entry, GroupName, Package, Update
 from clumpt.pieces import Pieces, digest_of, piece_size
 

@@ -22,7 +22,7 @@ from clumpt.errors import BadInput, NotHere, PeerUnreachable
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink, INetwork, IPeerEvents
 from clumpt.model import Address, Entry, Group, GroupName, Peer, PeerName, PeerStatus, Seq, Settings
-from clumpt.pieces import LARGEST, Bits, Digest, HashList
+from clumpt.pieces import Bits, Digest, HashList
 from clumpt.testing.keys import ISSUED, Deployment
 from clumpt.testing.memory_directory import MemoryDirectory
 
@@ -62,6 +62,7 @@ class FakeLink:
 
     network: FakeNetwork
     far: FakePeer
+    full: bool = False
 
     @property
     def peer(self) -> PeerName:
@@ -114,7 +115,7 @@ class FakeLink:
     def hashes(self, digest: Digest) -> Deferred[bytes]:
         return fail(NotHere("not this one"))
 
-    def piece(self, digest: Digest, index: int, size: int = LARGEST) -> Deferred[bytes]:
+    def piece(self, digest: Digest, index: int, size: int) -> Deferred[bytes]:
         return fail(NotHere("not this one"))
 
     def holding(self, digest: Digest, count: int, bits: Bits) -> None:
@@ -294,7 +295,7 @@ class Cluster:
         return text
 
 
-def package_file(folder: str, name: str = "tool-1.0.tar", data: bytes = b"x" * 40000) -> Path:
+def package_file(folder: str, name: str = "tool-1.0.tar", data: bytes = b"x" * 400_000) -> Path:
     """A file that will do for a package: nobody looks into a tar archive here."""
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)

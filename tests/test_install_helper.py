@@ -6,7 +6,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.install.command import Rules
 from clumpt.install.helper import BAD_JOB, STAYED_BUSY, Helper
-from clumpt.install.spool import Job, Spool, job_name
+from clumpt.install.job import Job, job_name
+from clumpt.install.spool import Spool
 from clumpt.model import Action, Outcome, State
 from tests.installing import an_entry, an_update, verify
 

@@ -12,8 +12,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.install.command import Rules
+from clumpt.install.job import job_name
 from clumpt.install.runner import LOOK, STAYED_BUSY, HelperInstaller, outside_service
-from clumpt.install.spool import Spool, job_name
+from clumpt.install.spool import Spool
 from clumpt.interfaces import IInstaller
 from clumpt.model import Action, Outcome, State
 from tests.installing import an_entry, an_update

@@ -10,7 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.errors import Damaged
 from clumpt.install.command import Rules
-from clumpt.install.spool import KEPT, OUTPUT_LIMIT, Job, Spool, job_name, write_durably
+from clumpt.install.durable import write_durably
+from clumpt.install.job import Job, job_name
+from clumpt.install.spool import KEPT, OUTPUT_LIMIT, Spool
 from clumpt.model import Outcome, State
 
 NAME = job_name(7, 1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 from base64 import b64encode
-from contextlib import suppress
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,7 +91,7 @@ class MessageTests(SynchronousTestCase):
         shape = KINDS[kind].shape()
         head = data.draw(st.binary(min_size=shape.head, max_size=shape.head))
         body = data.draw(st.binary(max_size=min(200, shape.limit - shape.head)))
-        with suppress(BadDocument):
+        with contextlib.suppress(BadDocument):
             read(Frame(kind, head, body))
 
     @given(every_message, st.data())
@@ -102,7 +102,7 @@ class MessageTests(SynchronousTestCase):
             return
         body = bytearray(frame.body)
         body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-        with suppress(BadDocument):
+        with contextlib.suppress(BadDocument):
             read(Frame(frame.kind, frame.head, bytes(body)))
 
     def test_bad_fields(self) -> None:

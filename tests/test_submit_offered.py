@@ -18,7 +18,7 @@ class OfferedTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.path = Path(self.mktemp())
-        self.data = bytes(range(256)) * 200
+        self.data = bytes(range(256)) * 2000
         self.path.write_bytes(self.data)
         self.offered = Offered()
         self.addCleanup(self.offered.withdraw)
@@ -63,7 +63,12 @@ class OfferedTests(SynchronousTestCase):
         """Nothing is given that was not offered, was withdrawn, or was cut in another way."""
         package = self.package()
         other = Package(
-            "p", "1", "all", "p.deb", package.sha256, Pieces(package.size, 32768, package.pieces.sha256)
+            "p",
+            "1",
+            "all",
+            "p.deb",
+            package.sha256,
+            Pieces(package.size, 2 * package.pieces.size, package.pieces.sha256),
         )
         for wanted in (other, package):
             if wanted is package:

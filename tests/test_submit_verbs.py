@@ -69,7 +69,7 @@ class InstallTests(VerbCase):
     def test_seeded(self) -> None:
         """It shows the targets, registers, and ends when the first peers have received."""
         self.assertEqual(self.clumpt("install", self.file, "-g", "all", "-y"), Status.DONE)
-        self.assertIn("tool-1.0.tar: tool 1.0 (all), 39.1 KiB", self.said)
+        self.assertIn("tool-1.0.tar: tool 1.0 (all), 390.6 KiB", self.said)
         self.assertIn("all: n[1-3] (3)", self.said)
         self.assertIn("registered as update 1", self.said)
         self.assertEqual(self.told, "update 1 (tool 1.0): 2 of 3 peers hold it, and it spreads from them\n")

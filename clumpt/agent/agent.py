@@ -131,7 +131,15 @@ class Agent:
             self.take,
             self._refreshed,
         )
-        self.server = Server(reactor, self.repository, Bucket(manners.upload), self._served)
+        self.server = Server(
+            reactor,
+            self._random,
+            self.repository,
+            Bucket(manners.upload),
+            False,
+            self._network.links,
+            self._served,
+        )
         self.fetcher = Fetcher(
             reactor,
             self._random,
@@ -229,7 +237,7 @@ class Agent:
     def behave(self, manners: Manners) -> None:
         """Behave in another way from now on."""
         self.manners = manners
-        self.server.upload.rate = manners.upload
+        self.server.uplink.rate.rate = manners.upload
         self.fetcher.download.rate = manners.download
 
     # What changes here.

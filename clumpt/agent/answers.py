@@ -110,9 +110,15 @@ class Answers:
 
     def offered(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""
+        self._spread.offered(link, digest, index)
 
     def declined(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""
+        self._server.uplink.declined(link.peer, digest, index)
+
+    def drained(self, link: ILink) -> None:
+        """See L{IPeerEvents}."""
+        self._server.uplink.drained(link.peer)
 
     def output_wanted(self, link: ILink, seq: Seq) -> bytes:
         """See L{IPeerEvents}; only who belongs to no group, an administrator's tool, may read it."""

@@ -110,6 +110,20 @@ class Fetcher:
             self._arrivals[digest].swarm.learn(peer, bits)
             self._pump(digest)
 
+    def offered(self, link: ILink, digest: Digest, index: int) -> None:
+        """C{link} would send a piece; raises L{BadDocument} if there is no such piece."""
+        arrival = self._arrivals.get(digest)
+        if arrival is None or arrival.finishing or arrival.assembly.needs_hashes():
+            link.decline(digest, index)
+            return
+        if not 0 <= index < arrival.package.pieces.count:
+            raise BadDocument(f"piece {index} of {arrival.package.pieces.count} is offered")
+        ask = arrival.swarm.offered(link.peer, index, self._reactor.seconds())
+        if ask is None:
+            link.decline(digest, index)
+        else:
+            self._piece(arrival, ask, link)
+
     def lost(self, peer: PeerName) -> None:
         """The link to C{peer} is gone."""
         for digest in list(self._arrivals):
@@ -168,7 +182,7 @@ class Fetcher:
         try:
             if (pause := self.download.take(length, self._reactor.seconds())) > 0:
                 await sleep(self._reactor, pause)
-            data = await link.piece(package.sha256, ask.index)
+            data = await link.piece(package.sha256, ask.index, length)
             self._received(arrival, ask, data)
         except NotHere:
             swarm.missing(ask.peer, ask.index)

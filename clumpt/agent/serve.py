@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from random import Random
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from clumpt.agent.rate import Bucket
-from clumpt.aio import deferred, sleep
-from clumpt.errors import Busy, NotHere
+from clumpt.agent.uplink import Uplink
+from clumpt.errors import NotHere
 from clumpt.interfaces import ILink, IPieces
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest
-
-#: Requests of one peer that may wait for the upload limit; more are answered with Busy.
-MOST_WAITING = 16
 
 
 @define(eq=False)
@@ -24,17 +22,26 @@ class Server:
     """
     Answers requests for packages of the update table.
 
+    @ivar rate: the limit of what is sent in total.
+    @ivar source: is this a submitter, which gives each piece away once?
+    @ivar links: the open links.
     @ivar served: may this package be given away yet?
     @ivar sent: bytes sent per peer.
     """
 
     _reactor: IReactorTime
+    _random: Random
     _pieces: IPieces
-    upload: Bucket
+    _rate: Bucket
+    _source: bool
+    _links: Callable[[], Mapping[PeerName, ILink]]
     _served: Callable[[Package], bool]
+    uplink: Uplink = field(init=False)
     _packages: dict[Digest, Package] = field(factory=dict, init=False)
-    _waiting: dict[PeerName, int] = field(factory=dict, init=False)
     sent: dict[PeerName, int] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.uplink = Uplink(self._reactor, self._random, self._rate, self._source, self._links, self.held)
 
     def know(self, package: Package) -> None:
         """This package is in the table, so it may be asked for."""
@@ -56,24 +63,20 @@ class Server:
         return raw
 
     def piece(self, link: ILink, digest: Digest, index: int) -> Deferred[bytes]:
-        """One piece, as soon as the upload limit lets it go; fails as L{IPeerEvents} says."""
-        return self._piece(link.peer, digest, index)
+        """
+        One piece, when it is its turn.
 
-    @deferred
-    async def _piece(self, peer: PeerName, digest: Digest, index: int) -> bytes:
+        Raises L{clumpt.errors.NotHere} and L{clumpt.errors.Busy}, as L{IPeerEvents} says.
+        """
         package = self._known(digest)
-        if not 0 <= index < package.pieces.count or not self._served(package):
+        if not 0 <= index < package.pieces.count or index not in self.held(package):
             raise NotHere(f"no piece {index} of {digest}")
-        waiting = self._waiting.get(peer, 0)
-        if waiting >= MOST_WAITING:
-            raise Busy(1.0)
+        return self.uplink.ask(link.peer, package, index, lambda: self._read(link.peer, package, index))
+
+    def _read(self, peer: PeerName, package: Package, index: int) -> bytes:
         data = self._pieces.read(package, index)
         if data is None:
-            raise NotHere(f"no piece {index} of {digest}")
-        if (pause := self.upload.take(len(data), self._reactor.seconds())) > 0:
-            self._waiting[peer] = waiting + 1
-            await sleep(self._reactor, pause)
-            self._waiting[peer] -= 1
+            raise NotHere(f"piece {index} of {package.sha256} is gone")
         self.sent[peer] = self.sent.get(peer, 0) + len(data)
         return data
 

@@ -69,6 +69,7 @@ class Spread:
         """Pass nothing on any more."""
         self._stopped = True
         self._fetcher.stop()
+        self._server.uplink.stop()
         if self._watching is not None and self._watching.active():
             self._watching.cancel()
 
@@ -86,6 +87,7 @@ class Spread:
         self._gossip.unlinked(peer)
         self._known.pop(peer, None)
         self._fetcher.lost(peer)
+        self._server.uplink.lost(peer)
 
     def acked(self, peer: PeerName, head: Seq) -> None:
         """C{peer} knows everything up to C{head}."""
@@ -141,6 +143,7 @@ class Spread:
             return
         bits = known.saw(digest, Bits.decode(raw, package.pieces.count))
         self._fetcher.learn(link.peer, digest, bits)
+        self._server.uplink.saw(link.peer, package, bits)
         if self._server.held(package).value & ~bits.value or self._fetcher.wants(digest):
             self._tell_pieces(link.peer, package)
 
@@ -151,7 +154,13 @@ class Spread:
             return
         if not 0 <= index < package.pieces.count:
             raise BadDocument(f"piece {index} of {package.pieces.count}")
-        self._fetcher.learn(link.peer, digest, known.saw(digest, Bits().with_bit(index)))
+        bits = known.saw(digest, Bits().with_bit(index))
+        self._fetcher.learn(link.peer, digest, bits)
+        self._server.uplink.saw(link.peer, package, bits)
+
+    def offered(self, link: ILink, digest: Digest, index: int) -> None:
+        """C{link} would send us a piece now; raises L{BadDocument}."""
+        self._fetcher.offered(link, digest, index)
 
     def arrived(self, package: Package, index: int) -> None:
         """One more piece is here: tell those who want the package."""
@@ -161,6 +170,7 @@ class Spread:
             bits = known.pieces.get(package.sha256)
             if bits is not None and package.sha256 in known.told and len(bits) < package.pieces.count:
                 known.link.have(package.sha256, index)
+        self._server.uplink.go_on()
 
     def servable(self, seqs: Collection[Seq]) -> None:
         """The packages of these updates can be asked of us now (R34)."""

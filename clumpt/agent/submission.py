@@ -23,7 +23,7 @@ from clumpt.pieces import Bits, Digest
 #: Peers dialled and served at the same time.
 DIALS = 32
 #: Seconds between looks at who makes progress.
-WATCH = 5.0
+WATCH = 1.0
 #: Seconds without any progress after which another peer is told as well (H8).
 STALLED = 30.0
 #: Envelopes in one page of the table.
@@ -74,12 +74,18 @@ class Seeded:
 
 @define(eq=False)
 class _Told:
-    """A peer that was told; what it holds, and when it last showed that something goes on."""
+    """
+    A peer that was told; what it holds, and when it last showed that something goes on.
+
+    @ivar heard: packages of which it said what it holds; C{asked}: those of which it was asked to.
+    """
 
     link: ILink
     moved: float
     sent: int = 0
     holding: set[Digest] = field(factory=set)
+    heard: set[Digest] = field(factory=set)
+    asked: set[Digest] = field(factory=set)
 
 
 @implementer(IPeerEvents)
@@ -193,11 +199,21 @@ class Submission(Visitor):
             if peer in self._trying and now - told.moved >= STALLED:
                 self._trying.discard(peer)
                 self.slow.add(peer)
+            self._ask(told)
         self._watch()
         self._more()
 
+    def _ask(self, told: _Told) -> None:
+        """Ask a peer that may have had the packages before, and would have no reason to say so."""
+        if told.link.head < self._errand.entries[-1].seq:
+            return
+        for digest in sorted(self._needed - told.holding - told.heard - told.asked):
+            told.asked.add(digest)
+            told.link.holding(digest, self._errand.packages[digest].pieces.count, Bits())
+
     def stop(self) -> None:
-        """Begin nothing more; what L{run} returned fires with what was reached."""
+        """Begin nothing more, send nothing more; what L{run} returned fires with what was reached."""
+        self._server.uplink.stop()
         self._end()
 
     def _end(self) -> None:
@@ -238,17 +254,14 @@ class Submission(Visitor):
         """See L{IPeerEvents}."""
         told = self._links.get(link.peer)
         if told is None or told.link is link:
+            self._server.uplink.lost(link.peer)
             self._gone(link.peer)
 
     def acked(self, link: ILink, head: Seq) -> None:
         """See L{IPeerEvents}."""
         told = self._moved(link)
-        if told is None or head < self._errand.entries[-1].seq:
-            return
-        for digest in sorted(self._needed - told.holding):
-            # It may have had the package before, and would have no reason to say so: this asks for it.
-            link.holding(digest, self._errand.packages[digest].pieces.count, Bits())
-        self._look(told)
+        if told is not None:
+            self._look(told)
 
     def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> None:
         """See L{IPeerEvents}; what others submitted meanwhile does not matter here."""
@@ -271,14 +284,32 @@ class Submission(Visitor):
 
     def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
         """See L{IPeerEvents}."""
-        package = self._server.package(digest)
+        package, told = self._server.package(digest), self._links.get(link.peer)
         if package is None:
             return
-        if len(Bits.decode(raw, package.pieces.count)) == package.pieces.count:
-            self._holds(link, [digest])
-        elif self._moved(link) is not None:
+        self._saw(link, package, Bits.decode(raw, package.pieces.count))
+        if told is not None and digest in told.asked:
+            # Lest it thinks that it was asked because we lack the package.
             link.holding(digest, package.pieces.count, self._server.held(package))
 
     def have_told(self, link: ILink, digest: Digest, index: int) -> None:
-        """See L{IPeerEvents}; that all is there is told by a notification."""
-        self._moved(link)
+        """See L{IPeerEvents}."""
+        package = self._server.package(digest)
+        if package is not None and 0 <= index < package.pieces.count:
+            self._saw(link, package, Bits().with_bit(index))
+
+    def _saw(self, link: ILink, package: Package, bits: Bits) -> None:
+        self._server.uplink.saw(link.peer, package, bits)
+        told = self._moved(link)
+        if told is not None:
+            told.heard.add(package.sha256)
+        if len(bits) == package.pieces.count:
+            self._holds(link, [package.sha256])
+
+    def declined(self, link: ILink, digest: Digest, index: int) -> None:
+        """See L{IPeerEvents}."""
+        self._server.uplink.declined(link.peer, digest, index)
+
+    def drained(self, link: ILink) -> None:
+        """See L{IPeerEvents}."""
+        self._server.uplink.drained(link.peer)

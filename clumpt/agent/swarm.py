@@ -1,9 +1,12 @@
 """
 Who is asked for which piece of one package: pure decisions.
 
-The rarest useful piece is asked of a holder that has least to do for us; no
-piece is asked of two peers at once, unless the first has kept us waiting much
-longer than pieces take.  A peer that sent a wrong piece is not asked again.
+Holders offer pieces (L{clumpt.agent.offers}), and what is useful is taken.
+Where nothing is offered for a while, and for packages of one piece, this peer
+asks by itself: the rarest useful piece, of a holder that has least to do for
+us.  No piece is asked of two peers at once, unless the first has kept us
+waiting much longer than pieces take.  A peer that sent a wrong piece is not
+asked again.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ IN_FLIGHT = 12
 LATE = 6.0
 #: ... but never before this many seconds.
 LATE_AT_LEAST = 1.0
+#: Seconds without an offer or a piece after which we ask by ourselves.
+QUIET = 0.5
 
 
 @frozen
@@ -57,6 +62,7 @@ class Swarm:
     _holders: dict[PeerName, _Holder] = field(factory=dict, init=False)
     _asked: dict[int, dict[PeerName, float]] = field(factory=dict, init=False)
     _usual: float = field(default=LATE_AT_LEAST, init=False)
+    _fed: float = field(default=-1e9, init=False)
 
     @property
     def complete(self) -> bool:
@@ -83,11 +89,27 @@ class Swarm:
         for index in [index for index, asked in self._asked.items() if peer in asked]:
             self._answered(peer, index)
 
+    def offered(self, peer: PeerName, index: int, now: float) -> Ask | None:
+        """
+        C{peer} would send piece C{index} now: what to ask of it, None to decline.
+
+        Some other piece of it, if that one is here or on its way.
+        """
+        self._fed = now
+        if peer in self.spoilers or len(self._asked) >= IN_FLIGHT:
+            return None
+        self.learn(peer, Bits().with_bit(index))
+        useful = self._useful(peer, now)
+        if not useful:
+            return None
+        return self._made(Ask(peer, index if index in useful else max(useful)), now)
+
     def arrived(self, peer: PeerName, index: int, now: float) -> None:
         """A good piece came."""
         asked_at = self._asked.get(index, {}).get(peer, now)
         self._usual += 0.2 * (now - asked_at - self._usual)
         self._answered(peer, index)
+        self._fed = now
         self.held = self.held.with_bit(index)
 
     def refused(self, peer: PeerName, index: int, not_before: float) -> None:
@@ -110,13 +132,22 @@ class Swarm:
 
     def asks(self, now: float) -> Iterator[Ask]:
         """What to ask of whom now; each ask counts as made when it is taken from the iterator."""
+        if self.count > 1 and now - self._fed < QUIET:
+            return
         while sum(map(len, self._asked.values())) < IN_FLIGHT:
             ask = self._choose(now)
             if ask is None:
                 return
-            self._asked.setdefault(ask.index, {})[ask.peer] = now
-            self._holders[ask.peer].load += 1
-            yield ask
+            yield self._made(ask, now)
+
+    def others(self, index: int) -> list[PeerName]:
+        """Who else was asked for piece C{index}, and need not send it any more."""
+        return list(self._asked.get(index, {}))
+
+    def _made(self, ask: Ask, now: float) -> Ask:
+        self._asked.setdefault(ask.index, {})[ask.peer] = now
+        self._holders[ask.peer].load += 1
+        return ask
 
     def _choose(self, now: float) -> Ask | None:
         idle = [

@@ -74,8 +74,12 @@ class Visitor:
 
     def offered(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}; nothing is fetched here."""
+        link.decline(digest, index)
 
     def declined(self, link: ILink, digest: Digest, index: int) -> None:
+        """See L{IPeerEvents}."""
+
+    def drained(self, link: ILink) -> None:
         """See L{IPeerEvents}."""
 
     def output_wanted(self, link: ILink, seq: Seq) -> bytes:

@@ -20,7 +20,8 @@ from clumpt.config import InstallSection
 from clumpt.configfile import load
 from clumpt.install.command import Rules
 from clumpt.install.helper import Helper
-from clumpt.install.spool import Job, JobName, Spool
+from clumpt.install.job import Job, JobName
+from clumpt.install.spool import Spool
 from clumpt.model import Update
 from clumpt.trust.keyring import Keyring
 

@@ -173,7 +173,15 @@ class Submitter:
         desk = self._desk
         greeting, admit = await desk.greeting(), await admission(desk)
         network = desk.network(True)
-        server = Server(desk.reactor, self._offered, Bucket(desk.config.limits.upload), lambda package: True)
+        server = Server(
+            desk.reactor,
+            desk.random,
+            self._offered,
+            Bucket(desk.config.limits.upload),
+            True,
+            network.links,
+            lambda package: True,
+        )
         self._submission = Submission(greeting, admit, desk.reactor, desk.random, network, server)
         await network.start(self._submission)
         self._network = network

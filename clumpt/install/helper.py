@@ -21,8 +21,9 @@ from attrs import define, evolve, field
 
 from clumpt.errors import BadDocument, Damaged, Untrusted
 from clumpt.install.command import Command, Rules, command_for
+from clumpt.install.job import Job, JobName
 from clumpt.install.process import GRACE, Tail, end, run, still_running
-from clumpt.install.spool import OUTPUT_LIMIT, Job, JobName, Spool
+from clumpt.install.spool import OUTPUT_LIMIT, Spool
 from clumpt.install.staging import stage
 from clumpt.install.verdict import Lines, judge
 from clumpt.model import Outcome, State, Update

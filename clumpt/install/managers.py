@@ -172,7 +172,7 @@ _ALL = (
         install_in=("--installroot={root}", *_DNF, "install", WORDS, PACKAGES),
         remove_in=("--installroot={root}", *_DNF, "remove", WORDS, TARGETS),
         takes=re.compile(r"--(allowerasing|best|nobest|skip-broken|nogpgcheck|noautoremove)"),
-        locked=re.compile(r"exit_on_lock|transaction lock|another copy is running|[Ww]aiting for process"),
+        locked=re.compile(r"already locked by|transaction lock|[Ww]aiting for process"),
         locked_codes=frozenset({1, 200}),
     ),
     Manager(

@@ -20,8 +20,9 @@ from zope.interface import implementer
 
 from clumpt.aio import deferred, sleep
 from clumpt.install.command import Rules, command_for
+from clumpt.install.job import Job, JobName
 from clumpt.install.managers import short_reason
-from clumpt.install.spool import Job, JobName, Spool
+from clumpt.install.spool import Spool
 from clumpt.interfaces import IInstaller
 from clumpt.model import Entry, Outcome, Seq, State
 

@@ -8,24 +8,19 @@ A lock, which the death of the helper frees, says that somebody is at work.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
-from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NewType
 
-from attrs import asdict, define, field, frozen
+from attrs import asdict, frozen
 
 from clumpt.errors import Damaged
-from clumpt.install.command import Rules
+from clumpt.install.durable import Lock, sync_directory, write_durably
+from clumpt.install.job import Job, JobName, job_name
 from clumpt.model import Outcome, Seq, State
-
-#: Names one attempt at one update in the spool, such as C{17-1}.
-JobName = NewType("JobName", str)
 
 #: What is kept of what a run printed.
 OUTPUT_LIMIT = 64 * 1024
@@ -35,125 +30,6 @@ _RESERVE = 4096
 _JOB_LIMIT = 16 * 1024 * 1024
 _VERSION = 1
 _FILE = re.compile(r"(\d+-\d+)\.(job|started|leader|result|output|error)")
-
-
-def job_name(seq: Seq, attempt: int) -> JobName:
-    """The name of attempt C{attempt} at update C{seq}."""
-    return JobName(f"{seq}-{attempt}")
-
-
-@frozen
-class Job:
-    """
-    All that the helper must know of one attempt at one update.
-
-    @ivar envelope: the signed update, which the helper verifies again.
-    @ivar roots: the root envelopes, version 1 first.
-    @ivar packages: the absolute paths of the packages, in the order of the update.
-    """
-
-    seq: Seq
-    attempt: int
-    envelope: bytes
-    roots: tuple[bytes, ...]
-    packages: tuple[str, ...]
-    rules: Rules
-
-    @property
-    def name(self) -> JobName:
-        """Its name in the spool."""
-        return job_name(self.seq, self.attempt)
-
-    def encode(self) -> bytes:
-        """The job as it is kept."""
-        return json.dumps(
-            {
-                "v": _VERSION,
-                "seq": self.seq,
-                "attempt": self.attempt,
-                "envelope": b64encode(self.envelope).decode(),
-                "roots": [b64encode(root).decode() for root in self.roots],
-                "packages": list(self.packages),
-                "rules": {**asdict(self.rules), "allowed": sorted(self.rules.allowed)},
-            }
-        ).encode()
-
-    @classmethod
-    def decode(cls, raw: bytes) -> Job:
-        """What L{encode} wrote.  Raises L{Damaged}."""
-        try:
-            said = json.loads(raw)
-            if said["v"] != _VERSION:
-                raise Damaged(f"a job of version {said['v']}, which this version of Clumpt does not know")
-            return cls(
-                int(said["seq"]),
-                int(said["attempt"]),
-                b64decode(said["envelope"], validate=True),
-                tuple(b64decode(root, validate=True) for root in _strings(said["roots"])),
-                _strings(said["packages"]),
-                rules_from(said["rules"]),
-            )
-        except (KeyError, TypeError, ValueError) as wrong:
-            raise Damaged(f"this is no job: {wrong!r}") from wrong
-
-
-def rules_from(said: dict[str, Any]) -> Rules:
-    """The rules that were written as C{said}.  Raises KeyError, TypeError or ValueError."""
-    programs = {name: _strings(words) for name, words in dict(said["programs"]).items()}
-    return Rules(**{**said, "allowed": frozenset(_strings(said["allowed"])), "programs": programs})
-
-
-def _strings(said: Any) -> tuple[str, ...]:
-    if not isinstance(said, list) or not all(isinstance(one, str) for one in said):
-        raise ValueError(f"not a list of words: {said!r}")
-    return tuple(said)
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Make C{data} the contents of C{path}: after power loss it is there whole, or not at all."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
-    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with open(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    aside.rename(path)
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in C{path} durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@define
-class Lock:
-    """The right to run an installer on this node, freed by L{release} or by the death of the process."""
-
-    _path: Path
-    _descriptor: int | None = field(default=None, init=False)
-
-    def take(self) -> bool:
-        """Take it, without waiting; False if somebody else has it."""
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            return False
-        self._descriptor = descriptor
-        return True
-
-    def release(self) -> None:
-        """Let others have it; does nothing if it was not taken."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
 
 
 @frozen

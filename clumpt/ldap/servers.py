@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IReactorTime,
@@ -176,7 +176,8 @@ class Dialler:
         try:
             wire: Wire = await connecting
             return wire
-        except TimeoutError as error:
+        except (TimeoutError, ConnectingCancelledError) as error:
+            # Twisted's endpoints answer a cancellation with an error of their own.
             raise DirectoryUnavailable(f"{uri} cannot be reached within {self.attempt:g} s") from error
         except (ConnectError, OSError) as error:
             raise DirectoryUnavailable(f"{uri} cannot be reached: {error}") from error

@@ -12,7 +12,7 @@ from zope.interface import implementer
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink, IPeerEvents
 from clumpt.model import Entry, PeerName, Seq
-from clumpt.pieces import LARGEST, Bits, Digest
+from clumpt.pieces import Bits, Digest
 from clumpt.protocols.asking import Asking
 from clumpt.protocols.hearing import Hearing
 from clumpt.protocols.line import Line
@@ -89,6 +89,11 @@ class Link:
         """Can anything still be said?"""
         return not self._over and not any(line.ended for line in self._pair.lines)
 
+    @property
+    def full(self) -> bool:
+        """Is there no room to send a piece?"""
+        return self._pair.update.full
+
     def idle(self, seconds: float) -> bool:
         """Was nothing done with it for so long?"""
         if self._asking.busy or self._serving.busy:
@@ -131,6 +136,8 @@ class Link:
         """There is room to say more."""
         if line is self._pair.update and self.open:
             self._serving.go_on()
+            if not line.full:
+                self._events.drained(self)
 
     def lost(self, line: Line, why: str) -> None:
         """One line is gone, so the link is."""
@@ -142,7 +149,8 @@ class Link:
         """Tell of new updates (R32), in order, and of our head."""
         head = self._events.hello()[1]
         envelopes = (entry.envelope for entry in entries)
-        for page in islice(pages(envelopes), MOST_PAGES):
+        # Without entries there is still something to say: what we hold.
+        for page in islice(pages(envelopes), MOST_PAGES) if entries else ((),):
             self._pair.notify.send(Notify(page, IdSet.of(holding), head))
 
     def reload(self) -> None:
@@ -163,7 +171,7 @@ class Link:
         """The hashes of the pieces of a package."""
         return self._asking.ask(lambda number: WantHashes(number, digest), Hashes, _data)
 
-    def piece(self, digest: Digest, index: int, size: int = LARGEST) -> Deferred[bytes]:
+    def piece(self, digest: Digest, index: int, size: int) -> Deferred[bytes]:
         """One piece of a package (R35)."""
         return self._asking.ask(lambda number: WantPiece(number, digest, index), Piece, _data, size)
 

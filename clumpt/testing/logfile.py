@@ -16,16 +16,20 @@ class MemoryLogFile:
     """
     A file whose durable part survives L{crash}.
 
-    @ivar durable: what is on the disk for certain.
     @ivar failing: the names of the methods that raise L{OSError} from now on.
     @ivar syncs: how often something was made durable.
     """
 
-    durable: bytes = b""
+    _durable: bytearray = field(factory=bytearray, converter=bytearray)
     failing: set[str] = field(factory=set)
     syncs: int = 0
     _written: bytes = b""
     _aside: bytes = b""
+
+    @property
+    def durable(self) -> bytes:
+        """What is on the disk for certain."""
+        return bytes(self._durable)
 
     def _may_fail(self, name: str) -> None:
         if name in self.failing:
@@ -39,7 +43,7 @@ class MemoryLogFile:
     def cut(self, size: int) -> None:
         """Keep only the first C{size} bytes."""
         self._may_fail("cut")
-        self.durable, self._written = self.read()[:size], b""
+        self._durable, self._written = bytearray(self.read()[:size]), b""
 
     def append(self, data: bytes) -> None:
         """Write C{data} at the end."""
@@ -49,7 +53,8 @@ class MemoryLogFile:
     def sync(self) -> None:
         """Make durable what was appended."""
         self._may_fail("sync")
-        self.durable, self._written = self.durable + self._written, b""
+        self._durable += self._written
+        self._written = b""
         self.syncs += 1
 
     def write_aside(self, data: Iterable[bytes]) -> None:
@@ -60,7 +65,7 @@ class MemoryLogFile:
     def swap(self) -> None:
         """Put the other file in the place of this one."""
         self._may_fail("swap")
-        self.durable, self._written, self._aside = self._aside, b"", b""
+        self._durable, self._written, self._aside = bytearray(self._aside), b"", b""
 
     def close(self) -> None:
         """Let go of the file."""

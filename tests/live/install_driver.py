@@ -17,7 +17,8 @@ if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parent.parent.parent)
 
 from clumpt.install.helper import Helper
-from clumpt.install.spool import JobName, Spool
+from clumpt.install.job import JobName
+from clumpt.install.spool import Spool
 from tests.installing import verify
 
 

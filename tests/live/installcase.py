@@ -12,8 +12,9 @@ from twisted.trial.unittest import TestCase
 
 from clumpt.aio import sleep
 from clumpt.install.command import Rules
+from clumpt.install.job import job_name
 from clumpt.install.runner import HelperInstaller
-from clumpt.install.spool import Spool, job_name
+from clumpt.install.spool import Spool
 from clumpt.model import Action, Entry, Outcome
 from tests.installing import an_entry, an_update, package_of
 from tests.live.debs import RAN, make_deb

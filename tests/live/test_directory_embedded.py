@@ -1,7 +1,5 @@
 """The directory on the embedded server, with sockets and TLS."""
 
-from pathlib import Path
-
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, succeed
 
@@ -15,6 +13,7 @@ from clumpt.ldap.embedded.store import Store
 from clumpt.ldap.servers import Credentials, External, Uri
 from clumpt.model import PeerName, Settings
 from clumpt.testing.contracts.directory import DirectoryContract, an_entry
+from clumpt.testing.logfile import MemoryLogFile
 from clumpt.testing.slapd import ADMIN_PASSWORD, DEPLOYMENT, SUBMITTER_PASSWORD
 from tests.embedded_case import BASE, PASSWORDS, SCHEMA
 from tests.live.embedded_directory import Embedded
@@ -28,13 +27,17 @@ class EmbeddedDirectoryTests(DirectoryContract, DirectoryCase):
 
     @deferred
     async def serve(self) -> None:
-        """Serve the directory in the file C{log}, which is filled when it is new."""
-        store = Store(BASE, SCHEMA, Log(DiskLogFile(self.log_path), reactor))
+        """Serve a directory, which is filled when it is new."""
+        store = Store(BASE, SCHEMA, self.log_to())
         if not len(store):
             admin, submitter = map(PASSWORDS.hashed, (ADMIN_PASSWORD, SUBMITTER_PASSWORD))
             store.fill(bootstrap(BASE, admin, Settings(DEPLOYMENT), submitter))
         self.server = Embedded(store, self.authority)
         await self.server.start()
+
+    def log_to(self) -> Log:
+        """Where the directory is kept: in memory, because not fsync is under test here."""
+        return Log(MemoryLogFile(), reactor)
 
     @deferred
     async def stop(self) -> None:
@@ -43,7 +46,6 @@ class EmbeddedDirectoryTests(DirectoryContract, DirectoryCase):
 
     @deferred
     async def make_directory(self) -> IDirectory:
-        self.log_path = Path(self.folder / "log")
         await self.serve()
         self.addCleanup(self.stop)
         return self.seen_by(ADMIN)
@@ -67,14 +69,14 @@ class EmbeddedDirectoryTests(DirectoryContract, DirectoryCase):
 
     @deferred
     async def test_restart(self) -> None:
-        """The server stops and comes back with everything (R13)."""
+        """The server stops, and comes back with everything that was in its file (R13)."""
+        self.log_to = lambda: Log(DiskLogFile(self.folder / "log"), reactor)
         directory = await self.make_directory()
         await directory.register(an_entry(1))
         port = self.server.tls_port
         await self.stop()
         await self.assertFailure(directory.head(), DirectoryUnavailable)
-        store = Store(BASE, SCHEMA, Log(DiskLogFile(self.log_path), reactor))
-        self.server = Embedded(store, self.authority)
+        self.server = Embedded(Store(BASE, SCHEMA, self.log_to()), self.authority)
         self.server.tls_port = port
         await self.server.start()
         self.assertEqual(await directory.head(), 1)

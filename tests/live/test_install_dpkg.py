@@ -8,7 +8,8 @@ import tempfile
 from pathlib import Path
 
 from clumpt.install.command import Command, command_for
-from clumpt.install.spool import OUTPUT_LIMIT, job_name
+from clumpt.install.job import job_name
+from clumpt.install.spool import OUTPUT_LIMIT
 from clumpt.model import Action, Entry, State
 from tests.installing import an_entry, an_update, package_of
 from tests.live.debs import make_deb

@@ -9,8 +9,8 @@ from pathlib import Path
 from twisted.internet.defer import gatherResults
 
 from clumpt.install.helper import Helper
+from clumpt.install.job import Job, job_name
 from clumpt.install.process import still_running
-from clumpt.install.spool import Job, job_name
 from clumpt.model import Entry, State
 from tests.installing import an_update, verify
 from tests.live.install_driver import words

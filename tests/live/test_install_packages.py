@@ -1,7 +1,6 @@
 """Packages as the real tools make them."""
 
 import shutil
-import subprocess
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -9,17 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from clumpt.errors import BadInput
 from clumpt.install.packages import Metadata, read_package
 from tests.live.debs import make_deb
-
-_SPEC = """Name: hello
-Version: 2.10
-Release: 3
-Epoch: 1
-Summary: says hello
-License: MIT
-BuildArch: noarch
-%description
-%files
-"""
+from tests.live.rpms import make_rpm
 
 
 class RealPackageTests(SynchronousTestCase):
@@ -50,10 +39,4 @@ class RealPackageTests(SynchronousTestCase):
         """An RPM package, with its epoch."""
         if shutil.which("rpmbuild") is None:
             self.skipTest("there is no rpmbuild here")
-        spec = self.folder / "hello.spec"
-        spec.write_text(_SPEC)
-        subprocess.run(
-            ["rpmbuild", "-bb", "--define", f"_topdir {self.folder}", spec], check=True, capture_output=True
-        )
-        [rpm] = self.folder.rglob("*.rpm")
-        self.assertEqual(read_package(rpm), Metadata("hello", "1:2.10-3", "all", "rpm"))
+        self.assertEqual(read_package(make_rpm(self.folder)), Metadata("hello", "1:2.10-3", "all", "rpm"))

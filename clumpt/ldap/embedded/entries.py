@@ -179,3 +179,29 @@ def _classes(matching: Matching, attributes: Attributes) -> list[ObjectClass]:
 
 def _structure(classes: Iterable[ObjectClass]) -> list[str]:
     return [made.name for made in classes if made.structural]
+
+
+def difference(some: Attributes, others: Attributes) -> Mapping[str, list[bytes]]:
+    """The values in C{some} that are not in C{others}, byte for byte, by the name of their attribute."""
+    found = {}
+    for name, attribute in some.items():
+        known = others[name].values if name in others else {}
+        if known is not attribute.values:
+            values = [value for key, value in attribute.values.items() if known.get(key) != value]
+            found.update({attribute.kind.name: values} if values else {})
+    return found
+
+
+def replayed(attributes: Attributes, gone: Attributes, come: Attributes) -> Attributes:
+    """C{attributes} without the values C{gone}, and with the values C{come}."""
+    new = dict(attributes)
+    for name in gone.keys() | come.keys():
+        kind = (gone.get(name) or come[name]).kind
+        before = new.pop(name).values if name in new else {}
+        values = {
+            key: value for key, value in before.items() if name not in gone or key not in gone[name].values
+        }
+        values.update(come[name].values if name in come else {})
+        if values:
+            new[name] = Attribute(kind, values)
+    return new

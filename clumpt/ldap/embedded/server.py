@@ -91,6 +91,10 @@ class Connection(Protocol):
     def connectionMade(self) -> None:
         """The client is there."""
         self._wire = self.transport
+        if self._directory.full:
+            self._ending = True
+            self._wire.abortConnection()
+            return
         self._directory.connections[self] = None
         self._wire.registerProducer(self, True)
         self._timer = self._directory.clock.callLater(self._limits.stranger_idle, self._silent)
@@ -250,10 +254,17 @@ class EmbeddedDirectory(Factory):
     def __attrs_post_init__(self) -> None:
         self.service = Service(self.store, Access(self.store), self.passwords, self.confidential)
 
-    def buildProtocol(self, addr: IAddress | None) -> Connection | None:
-        """A protocol for a client, None (which closes the connection) if there are too many."""
-        if len(self.connections) >= self.limits.connections or self.store.broken:
-            return None
+    @property
+    def full(self) -> bool:
+        """Is there no room for another client, or nothing that it could be told?"""
+        return len(self.connections) >= self.limits.connections or self.store.broken
+
+    def buildProtocol(self, addr: IAddress | None) -> Connection:
+        """
+        A protocol for a client.
+
+        Always one, since TLS in between cannot be told that there is none; it hangs up if we are L{full}.
+        """
         return Connection(self)
 
     def stopFactory(self) -> None:

@@ -175,8 +175,9 @@ class Store:
                     raise Refused(Code.CONSTRAINT, "some attributes not unique")
 
     def _put(self, entry: Stored) -> None:
+        before = self._entries.get(entry.dn)
         self._set(entry)
-        self._record(_record(entry))
+        self._record(_record(entry, before.attributes if before else {}))
 
     def _set(self, entry: Stored) -> None:
         before = self._entries.get(entry.dn)
@@ -202,7 +203,9 @@ class Store:
             return
         self._log.append(record)
         if self._log.length > self._rewrite_at:
-            self._log.rewrite(chain([self._header()], map(_record, self._entries.values())))
+            self._log.rewrite(
+                chain([self._header()], (_record(entry, {}) for entry in self._entries.values()))
+            )
             self._rewrite_at = max(_LONG, _TIMES * self._log.length)
 
     def _header(self) -> Record:
@@ -222,16 +225,20 @@ class Store:
             self._replay(record)
         self._rewrite_at = max(_LONG, _TIMES * len(self._entries))
 
+    def _recorded(self, plain: Record) -> Attributes:
+        pairs = ((name.encode(), [b64decode(value) for value in values]) for name, values in plain.items())
+        return entries.build(self.matching, pairs)
+
     def _replay(self, record: Record) -> None:
         try:
             if "removed" in record:
                 self._forget(self._entries[self.matching.name(record["removed"].encode())])
                 return
-            dn = self.matching.name(record["entry"].encode())
-            pairs = ((name.encode(), [b64decode(v) for v in values]) for name, values in record["is"].items())
-            before = self._entries.get(dn)
-            number = before.number if before else self._next()
-            self._set(Stored(number, dn, record["entry"], entries.build(self.matching, pairs)))
+            text = record["entry"]
+            dn = self.matching.name(text.encode())
+            gone, come = self._recorded(record["gone"]), self._recorded(record["come"])
+            before = self._entries.get(dn) or Stored(self._next(), dn, text, {})
+            self._set(Stored(before.number, dn, text, entries.replayed(before.attributes, gone, come)))
         except (KeyError, ValueError, AttributeError, Refused) as wrong:
             raise Damaged(f"the directory's log holds what this schema does not allow: {wrong}") from wrong
 
@@ -240,9 +247,11 @@ def _values(entry: Stored | None, name: str) -> Mapping[Key, bytes]:
     return entry.attributes[name].values if entry and name in entry.attributes else {}
 
 
-def _record(entry: Stored) -> Record:
-    given = {
-        attribute.kind.name: [b64encode(value).decode() for value in attribute.values.values()]
-        for attribute in entry.attributes.values()
-    }
-    return {"entry": entry.text, "is": given}
+def _record(entry: Stored, before: Attributes) -> Record:
+    """How C{entry} differs from what it was: a group of thousands gains one member at a time."""
+    gone, come = entries.difference(before, entry.attributes), entries.difference(entry.attributes, before)
+    return {"entry": entry.text, "gone": _plain(gone), "come": _plain(come)}
+
+
+def _plain(attributes: Mapping[str, Iterable[bytes]]) -> Record:
+    return {name: [b64encode(value).decode() for value in values] for name, values in attributes.items()}
