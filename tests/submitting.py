@@ -100,7 +100,7 @@ class FakeLink:
                 for index in range(package.pieces.count):
                     data = await self.network.events.piece_wanted(self, package.sha256, index)
                     assert listed.matches(index, data)
-                    await sleep(self.network.clock, 0.1)
+                    await sleep(self.network.clock, 0.02)
                 self.far.holds.add(package.sha256)
             if missing and entry.seq in holding:
                 self.network.events.notified(self, [], [entry.seq], self.far.head)

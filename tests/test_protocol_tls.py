@@ -42,6 +42,7 @@ class SubjectTests(SecurityCase):
         for uris in (
             (),
             ("urn:clumpt:here:peer:node-1",),
+            ("urn:clumpt:here:client:node-1",),
             ("https://example.org/", "urn:clumpt:here:peer:node-1"),
         ):
             certificate = self.certificate("node-1", *uris)
@@ -55,6 +56,7 @@ class SubjectTests(SecurityCase):
             ("../etc", ()),
             ("node-1", ("urn:clumpt:here:peer:node-2",)),
             ("node-1", ("urn:clumpt:there:peer:node-1",)),
+            ("node-1", ("urn:clumpt:there:client:node-1",)),
             ("node-1", ("urn:clumpt:here:peer:node-1", "urn:clumpt:there:peer:node-1")),
             ("node-1", ("urn:clumpt:here:submitter:node-1",)),
         ):

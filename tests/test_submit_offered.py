@@ -3,13 +3,14 @@
 import os
 from pathlib import Path
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from clumpt.errors import BadInput
 from clumpt.interfaces import IPieces
 from clumpt.model import Package
-from clumpt.pieces import Bits, HashList, Pieces
+from clumpt.pieces import Bits, HashList
 from clumpt.store.offered import Offered
 
 

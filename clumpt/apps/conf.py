@@ -14,6 +14,7 @@ from uuid import uuid4
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.python.usage import Options as Words
+from twisted.python.usage import UsageError
 
 from clumpt.aio import deferred
 from clumpt.apps import conf_options as said
@@ -69,7 +70,7 @@ class Options(OneShotOptions):
         """Complain if there is no command."""
         super().postOptions()
         if self.subCommand is None:
-            raise said.usage_error("say what to do", [name for name, *_ in self.subCommands])
+            raise UsageError(f"say what to do: {', '.join(_VERBS)}, init or schema")
 
 
 @deferred
@@ -109,13 +110,13 @@ async def main(options: Options, reactor: Any, stdout: TextIO) -> int:
     """Do what C{options} say; fires with the exit status."""
     words: Words = options.subOptions
     talk = _talk(words, reactor, stdout)
-    if options.subCommand == "schema":
+    if isinstance(words, said.Schema):
         stdout.write(said.schema_text(words))
         return Status.DONE
-    if options.subCommand == "init":
+    if isinstance(words, said.Init):
         return await _init(words, talk, reactor)
     env = environment(Path(options["config"]), talk, reactor, _passphrase(words))
-    return await _perform(env, _VERBS[options.subCommand], words)
+    return await _perform(env, _VERBS[str(options.subCommand)], words)
 
 
 async def _perform(env: Environment, verb: Verb, words: Words) -> int:
@@ -126,15 +127,13 @@ async def _perform(env: Environment, verb: Verb, words: Words) -> int:
         await env.directory.close()
 
 
-async def _init(words: Words, talk: Talk, reactor: Any) -> int:
+async def _init(words: said.Init, talk: Talk, reactor: Any) -> int:
     out, new = Path(words["out"]), words.new_deployment(uuid4().hex[:12], _passphrase(words))
     if not await talk.agreed([f"Make the deployment {new.ident} in {out}"]):
         return Status.DONE
     create(out, new, time.time())
-    talk.say("\n".join(advice(out, new.uris)))
-    later = (
-        f"Start the directory with what is in clumpt/directory, then: clumptconf -c {out}/clumpt.ini publish"
-    )
+    talk.say("\n".join(advice(out, new)))
+    later = f"Start the directory, see clumptconf(8), then: clumptconf --config {out}/clumpt.ini publish"
     if words["offline"]:
         talk.say(later)
         return Status.DONE

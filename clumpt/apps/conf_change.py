@@ -80,7 +80,7 @@ async def tell(env: Environment, site: Site, peers: Sequence[Peer]) -> None:
         return
     told: list[PeerName] = []
     silent: dict[PeerName, str] = {}
-    network = env.network(CALLS * 2)
+    network = env.network()
 
     async def call(peer: Peer) -> None:
         try:

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from cryptography import x509
-
 from clumpt.aio import deferred
 from clumpt.apps import conf_findings
-from clumpt.apps.conf_env import Environment, Keys, Site, survey
+from clumpt.apps.conf_env import DIRECTORY, Environment, Keys, Site, load_certificate, survey
 from clumpt.apps.conf_findings import Finding, Level
-from clumpt.apps.connect import ADMIN_FILES, SUBMITTER_FILES
 from clumpt.apps.oneshot import Status, status_of
-from clumpt.errors import ClumptError
-from clumpt.trust.files import read
+from clumpt.errors import BadInput, ClumptError
 from clumpt.trust.signer import Signer
 
 
@@ -43,22 +39,22 @@ def _files(env: Environment) -> Iterator[Finding]:
     """The administrator's own files."""
     now, keys = env.now(), env.keys
     yield Finding(Level.OK, "configuration", "it can be read")
-    again = "make it again with clumptconf init, from a backup of the authority's key"
-    for name in ("ca", ADMIN_FILES, SUBMITTER_FILES):
-        path, _ = keys.places.pair(name)
-        try:
-            found = _certificate(path)
-        except (ClumptError, ValueError) as wrong:
-            yield Finding(Level.WARN, f"certificate {path}", str(wrong), "clumptconf init makes it")
-        else:
-            yield conf_findings.certificate(f"certificate {path}", found, now, again)
+    ca, _ = keys.places.pair("ca")
+    yield _certificate(ca, now, "make a new authority: see docs/trust.md")
+    for name, path in keys.places.own_certificates.items():
+        if name != DIRECTORY or path.exists():
+            yield _certificate(path, now, f"clumptconf renew {name}")
     if keys.places.root_key.exists():
         text = f"{keys.places.root_key} is on this machine"
         yield Finding(Level.WARN, "root key", text, "take it off-line, to two places")
 
 
-def _certificate(path: Path) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(read(path))
+def _certificate(path: Path, now: float, mend: str) -> Finding:
+    subject = f"certificate {path}"
+    try:
+        return conf_findings.certificate(subject, load_certificate(path), now, mend)
+    except BadInput as wrong:
+        return Finding(Level.WARN, subject, str(wrong), "bring it from where clumptconf init made it")
 
 
 async def _directory(env: Environment) -> list[Finding]:

@@ -7,17 +7,18 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from attrs import evolve, frozen
-from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from clumpt.aio import deferred
 from clumpt.apps.conf_bundle import make_folder, node_files, write_folder, write_tar
 from clumpt.apps.conf_change import changed, names, rewired, tell, write
-from clumpt.apps.conf_env import Environment, Site, Statement, survey
+from clumpt.apps.conf_env import Environment, Site, Statement, load_certificate, survey
 from clumpt.apps.nodes import chosen, fold
 from clumpt.errors import BadDocument, BadInput, Conflict, Untrusted
 from clumpt.model import Address, Group, GroupName, Member, Peer, PeerName
 from clumpt.pieces import Digest
-from clumpt.trust.files import read
+from clumpt.trust.files import PUBLIC, read
+from clumpt.trust.files import write as write_file
 from clumpt.trust.pki import ADMIN, SUBMITTER, Authority, fingerprint
 
 
@@ -56,7 +57,7 @@ class _Issuer:
         self._env = env
         self._now = env.now()
         self._delivery = delivery
-        self._own = None if own is None else _certificate(own)
+        self._own = None if own is None else load_certificate(own)
         self._authority: Authority | None = None if own else env.keys.authority(site.keyring.deployment)
         self._authority_pem = read(env.keys.places.pair("ca")[0])
         self._root = read(env.keys.places.root)
@@ -67,7 +68,7 @@ class _Issuer:
         """Make a key and certificate, unless the node has its own, and the bundle; the key's fingerprint."""
         key: bytes | None = None
         if self._own is not None:
-            pem, mark = self._own
+            pem, mark = self._own.public_bytes(Encoding.PEM), fingerprint(self._own)
         else:
             assert self._authority is not None  # one of both is there
             identity = self._authority.peer(name, [address.host], self._env.keys.validity(self._now))
@@ -79,14 +80,6 @@ class _Issuer:
         else:
             write_tar(files, self._delivery.folder / f"{name}.tar", self._now)
         return mark
-
-
-def _certificate(path: Path) -> tuple[bytes, Digest]:
-    pem = read(path)
-    try:
-        return pem, fingerprint(x509.load_pem_x509_certificate(pem))
-    except ValueError as wrong:
-        raise BadInput(f"{path} is no certificate in PEM") from wrong
 
 
 @deferred
@@ -180,7 +173,15 @@ def _similar(group: GroupName, site: Site) -> str:
 
 @deferred
 async def renew(env: Environment, nodes: str, delivery: Delivery) -> None:
-    """Give nodes new keys, certificates and statements; the old ones are worth nothing afterwards."""
+    """
+    Give nodes new keys, certificates and statements; the old ones are worth nothing afterwards.
+
+    A tool or the directory server gets a new certificate for its old key, in its old place, for which the
+    directory is not asked.
+    """
+    if nodes in env.keys.places.own_certificates:
+        _renew_own(env, nodes)
+        return
     site = await survey(env)
     peers = _nodes(chosen(nodes, site.peers))
     if not await env.talk.agreed([f"New keys for: {names(peers)}", f"Bundles: in {delivery.folder}"]):
@@ -194,6 +195,17 @@ async def renew(env: Environment, nodes: str, delivery: Delivery) -> None:
         fresh.append(evolve(peer, member=issuer.statement.of(peer.name, mark, peer.groups, generation)))
     await write(env, fresh)
     env.talk.say("On each node: stop clumptd, unpack the bundle into /etc, and start it again.")
+
+
+def _renew_own(env: Environment, name: str) -> None:
+    path = env.keys.places.own_certificates[name]
+    if env.talk.dry:
+        env.talk.say(f"A new certificate for the same key: {path}")
+        return
+    authority = env.keys.authority(env.keys.keyring().deployment)
+    fresh = authority.renew(load_certificate(path), env.keys.validity(env.now()))
+    write_file(path, fresh.public_bytes(Encoding.PEM), PUBLIC, replace=True)
+    env.talk.say(f"Renewed {path}, for the same key.")
 
 
 @deferred

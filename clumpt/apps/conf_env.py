@@ -8,10 +8,12 @@ from random import Random
 from typing import Protocol
 
 from attrs import define, evolve, field, frozen
+from cryptography import x509
 from twisted.internet.defer import Deferred
 
 from clumpt.aio import deferred
 from clumpt.apps.conf_talk import Talk
+from clumpt.apps.connect import ADMIN_FILES, SUBMITTER_FILES
 from clumpt.config import Config
 from clumpt.errors import BadInput, IdentityError
 from clumpt.interfaces import IDirectory, IKeyring, INetwork
@@ -19,8 +21,11 @@ from clumpt.model import Group, GroupName, Member, Peer, PeerName, Settings
 from clumpt.pieces import Digest
 from clumpt.trust.files import read
 from clumpt.trust.keyring import Keyring
-from clumpt.trust.pki import Authority, Identity, Validity
+from clumpt.trust.pki import ADMIN, SUBMITTER, Authority, Identity, Validity
 from clumpt.trust.signer import Signer
+
+#: What C{renew} calls the certificate of the directory servers.
+DIRECTORY = "clumpt-directory"
 
 
 @frozen
@@ -70,9 +75,32 @@ class Places:
         """What is to be brought to the nodes."""
         return self.folder / "nodes"
 
+    @property
+    def directory(self) -> Path:
+        """What the directory servers need."""
+        return self.folder / "directory"
+
+    @property
+    def own_certificates(self) -> dict[str, Path]:
+        """Those that are no node's, by what C{renew} calls them."""
+        return {
+            ADMIN: self.pair(ADMIN_FILES)[0],
+            SUBMITTER: self.pair(SUBMITTER_FILES)[0],
+            DIRECTORY: self.directory / "server.pem",
+        }
+
     def pair(self, name: str) -> tuple[Path, Path]:
         """The certificate called C{name} and its key."""
         return self.tls / f"{name}.pem", self.tls / f"{name}-key.pem"
+
+
+def load_certificate(path: Path) -> x509.Certificate:
+    """The certificate in C{path}; raises L{BadInput} if there is none."""
+    pem = read(path)
+    try:
+        return x509.load_pem_x509_certificate(pem)
+    except ValueError as wrong:
+        raise BadInput(f"{path} is no certificate in PEM") from wrong
 
 
 @define(eq=False)
@@ -139,7 +167,7 @@ class Environment:
     """
     All that a verb needs.
 
-    @ivar network: makes a network to call peers with, as the administrator; so many at a time.
+    @ivar network: makes a network to call peers with, as the administrator.
     @ivar now: the wall clock, in seconds since the epoch.
     """
 
@@ -147,7 +175,7 @@ class Environment:
     directory: IDirectory
     setup: Setup
     keys: Keys
-    network: Callable[[int], INetwork]
+    network: Callable[[], INetwork]
     random: Random
     now: Callable[[], float]
     talk: Talk

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +11,10 @@ from clumpt.aio import deferred
 from clumpt.apps.conf_bundle import File, ini, make_folder, tls_section, write_folder
 from clumpt.apps.conf_env import Environment, Places, Statement
 from clumpt.apps.connect import ADMIN_FILES, SUBMITTER_FILES
+from clumpt.config import DirectorySection
 from clumpt.errors import BadDocument, BadInput, Conflict, DirectoryRefused, Untrusted
+from clumpt.ldap import layout, schema, slapd
+from clumpt.ldap.bootstrap import bootstrap, ldif
 from clumpt.model import Peer, PeerName, Settings, is_name
 from clumpt.trust.files import PRIVATE, PUBLIC, read, write
 from clumpt.trust.keyring import Keyring
@@ -20,6 +22,8 @@ from clumpt.trust.pki import ADMIN, SUBMITTER, Authority, Identity, Validity, ce
 from clumpt.trust.root import Root, Submitter
 from clumpt.trust.signer import Signer
 
+#: Where everything is kept in the directory, if nobody says otherwise.
+BASE = DirectorySection().base
 #: For how long a certificate authority of ours is good.
 CA_DAYS = 7300.0
 
@@ -96,18 +100,39 @@ def _authority(new: NewDeployment, now: float) -> Authority:
 
 
 def _directory_server(places: Places, authority: Authority, new: NewDeployment, validity: Validity) -> None:
-    """A certificate for the directory servers, who are named by their URIs."""
-    hosts = [host for uri in new.uris if (host := urlsplit(uri).hostname)]
-    if not hosts:
-        return
+    """What the directory servers need: a certificate for the hosts of their URIs, and OpenLDAP's LDIF."""
+    hosts = [host for uri in new.uris if (host := urlsplit(uri).hostname)] or ["localhost"]
     server = authority.server(dict.fromkeys(hosts), validity)
     files = {
         "ca.pem": File(authority.identity.certificate_pem),
         "server.pem": File(server.certificate_pem),
         "server-key.pem": File(server.key_pem(), PRIVATE),
+        **{name: File(text.encode()) for name, text in _openldap(places.directory, new).items()},
     }
-    make_folder(places.folder / "directory", 0o700)
-    write_folder(files, places.folder / "directory")
+    make_folder(places.directory, 0o700)
+    write_folder(files, places.directory)
+
+
+def _openldap(folder: Path, new: NewDeployment) -> dict[str, str]:
+    """The files that slapadd takes, by name: C{folder} is where the others lie on the server."""
+    base = dict(new.directory).get("base", BASE)
+    server = slapd.Server(
+        base=base,
+        folder="/var/lib/ldap/clumpt",
+        certificate=str(folder / "server.pem"),
+        key=str(folder / "server-key.pem"),
+        authorities=str(folder / "ca.pem"),
+        clumpt_schema=str(folder / "clumpt.ldif"),
+    )
+    # Nobody has a password: the tools and the peers have certificates.
+    first = bootstrap(base, b"", Settings(new.ident))
+    inner = [entry for entry in first if entry[0].startswith(layout.STATUS)]
+    return {
+        "clumpt.ldif": slapd.schema_ldif(schema.text()),
+        "slapd.ldif": slapd.config_ldif(server),
+        "base.ldif": ldif(entry for entry in first if entry not in inner),
+        "status.ldif": ldif(inner),
+    }
 
 
 def _administrators_ini(new: NewDeployment) -> bytes:
@@ -124,24 +149,24 @@ def _administrators_ini(new: NewDeployment) -> bytes:
     return ini(note, sections)
 
 
-def advice(out: Path, uris: Sequence[str]) -> list[str]:
+def advice(out: Path, new: NewDeployment) -> list[str]:
     """What to tell the administrator about what L{create} made."""
     places = Places.below(out)
+
+    def line(path: Path, what: str) -> str:
+        return f"  {path.relative_to(out)!s:<26}  {what}"
+
     return [
         f"Made in {out}:",
-        "  clumpt.ini                  the configuration of this machine's clumpt and clumptconf",
-        f"  {_rel(out, places.root)}            the root document, which every node gets",
-        f"  {_rel(out, places.submit_key)}      signs updates",
-        f"  {_rel(out, places.enrol_key)}       signs who belongs to which groups",
-        "  clumpt/tls/                 the certificate authority, and who the tools are",
-        f"  clumpt/directory/           for the directory server at {' '.join(uris)}",
-        f"Take {_rel(out, places.root_key)} off this machine, to two places without a network:",
+        line(out / "clumpt.ini", "the configuration of clumpt and clumptconf on this machine"),
+        line(places.root, "the root document, which every node gets"),
+        line(places.submit_key, "signs updates"),
+        line(places.enrol_key, "signs who belongs to which groups"),
+        line(places.tls, "the certificate authority, and who the tools are"),
+        line(places.directory, f"for the directory server at {' '.join(new.uris)}"),
+        f"Take {places.root_key.relative_to(out)} off this machine, to two places without a network:",
         "whoever has it decides what all nodes trust.  It is needed to revoke a node or to change a key.",
     ]
-
-
-def _rel(out: Path, path: Path) -> str:
-    return str(path.relative_to(out))
 
 
 @deferred

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from twisted.python.usage import Options, UsageError
+from twisted.python.usage import UsageError
 
 from clumpt.apps.conf_bundle import NOTIFY, UPDATE
 from clumpt.apps.conf_enrol import Delivery, Newcomers
-from clumpt.apps.conf_init import NewDeployment, identifier
+from clumpt.apps.conf_init import BASE, NewDeployment, identifier
 from clumpt.apps.nodes import expand, expand_hosts
+from clumpt.apps.words import AnyOrder
 from clumpt.errors import BadInput
 from clumpt.kinds import URIS, nearest
 from clumpt.ldap import slapd
@@ -34,12 +35,7 @@ _SCHEMAS = {
 }
 
 
-def usage_error(what: str, words: Sequence[str]) -> UsageError:
-    """C{what} is missing, and may be one of C{words}."""
-    return UsageError(f"{what}: {', '.join(words)}")
-
-
-class Init(Options):
+class Init(AnyOrder):
     """Make a new deployment."""
 
     synopsis = "--deployment-name NAME --directory-uri URI[,URI...] [--out DIR]"
@@ -47,7 +43,7 @@ class Init(Options):
         ["deployment-name", "n", None, "What people call it."],
         ["directory-uri", "u", None, "The LDAP servers, the provider first, between commas."],
         ["out", "o", "/etc", "Where clumpt.ini and the folder clumpt are made."],
-        ["base", "b", "o=clumpt", "The entry of the directory under which everything is kept."],
+        ["base", "b", BASE, "The entry of the directory under which everything is kept."],
         ["ca", None, None, "The certificate of an authority to use, instead of a new one."],
         ["ca-key", None, None, "Its private key."],
         ["days", None, 3650.0, "For how many days certificates are good.", float],
@@ -56,7 +52,6 @@ class Init(Options):
     optFlags = [
         ["offline", None, "Make the files only; bring them into the directory later, with publish."],
         ["no-starttls", None, "Do not encrypt ldap:// connections: for try-outs on one machine only."],
-        _YES,
         _DRY,
     ]
 
@@ -79,7 +74,7 @@ class Init(Options):
             uris: tuple[str, ...] = URIS.parse(text, Path())
         except ValueError as wrong:
             raise BadInput(f"--directory-uri must be {URIS.what}, between commas") from wrong
-        directory = [] if self["base"] == "o=clumpt" else [("base", self["base"])]
+        directory = [] if self["base"] == BASE else [("base", self["base"])]
         if self["no-starttls"]:
             directory += [("starttls", "no"), ("allow_plain", "yes")]
         return NewDeployment(
@@ -92,11 +87,11 @@ class Init(Options):
         )
 
 
-class Publish(Options):
+class Publish(AnyOrder):
     """Bring a deployment into the directory; what is there stays."""
 
 
-class Schema(Options):
+class Schema(AnyOrder):
     """Print what an OpenLDAP server needs."""
 
     optParameters = [
@@ -114,7 +109,7 @@ def schema_text(words: Mapping[str, Any]) -> str:
     return slapd.published()[_SCHEMAS[words["format"]]]
 
 
-class Add(Options):
+class Add(AnyOrder):
     """Add nodes: C{clumptconf add n[001-020] -g GROUP,...}."""
 
     synopsis = "NODES -g GROUP[,GROUP...] [--address ADDRESS]"
@@ -134,7 +129,7 @@ class Add(Options):
     ]
     optFlags = [_UNPACKED, _YES, _DRY]
 
-    def parseArgs(self, nodes: str) -> None:
+    def parseArgs(self, nodes: str) -> None:  # type: ignore[override]  # usage.Options reads it
         """Take the nodes."""
         self["nodes"] = nodes
 
@@ -181,10 +176,10 @@ def delivery(words: Mapping[str, Any], default: Path) -> Delivery:
     return Delivery(Path(words["out"]) if words["out"] else default, bool(words["unpacked"]))
 
 
-class _OfNodes(Options):
+class _OfNodes(AnyOrder):
     synopsis = "NODES"
 
-    def parseArgs(self, nodes: str) -> None:
+    def parseArgs(self, nodes: str) -> None:  # type: ignore[override]  # usage.Options reads it
         """Take the nodes."""
         self["nodes"] = nodes
 
@@ -196,13 +191,13 @@ class Renew(_OfNodes):
     optFlags = [_UNPACKED, _YES, _DRY]
 
 
-class SetGroups(Options):
+class SetGroups(AnyOrder):
     """Put nodes into these groups, and no others: C{clumptconf set-groups n[1-4] intel,all}."""
 
     synopsis = "NODES GROUP[,GROUP...]"
     optFlags = [_YES, _DRY]
 
-    def parseArgs(self, nodes: str, groups: str) -> None:
+    def parseArgs(self, nodes: str, groups: str) -> None:  # type: ignore[override]  # usage.Options reads it
         """Take the nodes and the groups."""
         self["nodes"], self["groups"] = nodes, group_names(groups)
 
@@ -214,7 +209,7 @@ class Remove(_OfNodes):
     optFlags = [_YES, _DRY]
 
 
-class Revoke(Options):
+class Revoke(AnyOrder):
     """Revoke keys; show and remove tell their fingerprints."""
 
     synopsis = "FINGERPRINT..."
@@ -228,7 +223,7 @@ class Revoke(Options):
         self["fingerprints"] = fingerprints
 
 
-class Group(Options):
+class Group(AnyOrder):
     """Create or change a group: C{clumptconf group gpu --installers dpkg,apt}."""
 
     synopsis = "NAME [--description TEXT] [--installers NAME[,NAME...]]"
@@ -238,12 +233,12 @@ class Group(Options):
     ]
     optFlags = [_JSON, _DRY]
 
-    def parseArgs(self, name: str) -> None:
+    def parseArgs(self, name: str) -> None:  # type: ignore[override]  # usage.Options reads it
         """Take the name."""
         self["name"] = name
 
 
-class List(Options):
+class List(AnyOrder):
     """List the nodes."""
 
     optParameters = [["group", "g", None, "Only those of this group."]]
@@ -256,7 +251,7 @@ class Show(_OfNodes):
     optFlags = [_JSON]
 
 
-class Set(Options):
+class Set(AnyOrder):
     """Show or change the settings: C{clumptconf set interval=60 N=5 M=2 initial=20}."""
 
     synopsis = "[KEY=VALUE...]"
@@ -267,7 +262,7 @@ class Set(Options):
         self["settings"] = list(settings)
 
 
-class Neighbours(Options):
+class Neighbours(AnyOrder):
     """Show who knows whom."""
 
     synopsis = "[NODES]"
@@ -278,13 +273,13 @@ class Neighbours(Options):
         self["nodes"] = nodes
 
 
-class Rewire(Options):
+class Rewire(AnyOrder):
     """Put the neighbour lists in order."""
 
     optFlags = [_YES, _DRY]
 
 
-class Check(Options):
+class Check(AnyOrder):
     """Check everything."""
 
     optFlags = [_JSON]

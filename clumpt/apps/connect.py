@@ -11,7 +11,6 @@ from clumpt.config import Config
 from clumpt.interfaces import INetwork
 from clumpt.model import PeerName
 from clumpt.protocols.client import Network
-from clumpt.protocols.limits import Limits
 from clumpt.protocols.tls import TlsSecurity
 
 #: What the files of the tools' identities are called, beside those of the node (C{[tls] certificate}).
@@ -33,13 +32,12 @@ def as_tool(config: Config, files: str) -> Config:
     return evolve(config, tls=evolve(config.tls, certificate=certificate, key=folder / f"{files}-key.pem"))
 
 
-def calling_network(config: Config, reactor: Any, random: Random, links: int) -> INetwork:
+def calling_network(config: Config, reactor: Any, random: Random) -> INetwork:
     """
     A network for a tool that calls peers and is not called, with the identity in C{config}.
 
-    @param links: how many links may be open.
-    @raise ConfigurationError: if its certificate cannot be used.
+    Raises L{clumpt.errors.ConfigurationError} if its certificate cannot be used.
     """
     security = TlsSecurity(reactor, config.tls.ca, config.tls.certificate, config.tls.key)
     name: PeerName = security.own[0]
-    return Network(reactor, reactor, random, security, name, limits=Limits(links=links))
+    return Network(reactor, reactor, random, security, name)

@@ -92,6 +92,9 @@ class Visitor:
     def declined(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""
 
+    def drained(self, link: ILink) -> None:
+        """See L{IPeerEvents}."""
+
     def output_wanted(self, link: ILink, seq: Seq) -> bytes:
         """See L{IPeerEvents}."""
         raise NotHere("this is a tool, which installs nothing")

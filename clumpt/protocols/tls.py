@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -31,8 +32,9 @@ from clumpt.interfaces import ISecurity
 from clumpt.model import PeerName, is_name
 from clumpt.pieces import Digest
 
-#: The names that a certificate may carry beside the common one: C{urn:clumpt:DEPLOYMENT:peer:NAME}.
+#: The names that a certificate may carry beside the common one, a peer's or that of an administrator's tool.
 URN = "urn:clumpt:"
+_NAME = re.compile(rf"{URN}(.*):(?:peer|client):(.*)", re.DOTALL)
 
 
 def fingerprint(certificate: x509.Certificate) -> Digest:
@@ -57,8 +59,8 @@ def subject(certificate: x509.Certificate, deployment: str = "") -> tuple[PeerNa
     if len(names) != 1 or not is_name(names[0]):
         raise Untrusted("its certificate has no common name that could be a peer's")
     for urn in urns:
-        where, _, who = urn.removeprefix(URN).rpartition(":peer:")
-        if who != names[0] or (deployment and where != deployment):
+        found = _NAME.fullmatch(urn)
+        if found is None or found[2] != names[0] or (deployment and found[1] != deployment):
             raise Untrusted(
                 f"the names in its certificate do not belong together: {names[0]} and {urn[:200]!r}"
             )
