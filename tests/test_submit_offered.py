@@ -63,14 +63,7 @@ class OfferedTests(SynchronousTestCase):
     def test_not_offered(self) -> None:
         """Nothing is given that was not offered, was withdrawn, or was cut in another way."""
         package = self.package()
-        other = Package(
-            "p",
-            "1",
-            "all",
-            "p.deb",
-            package.sha256,
-            Pieces(package.size, 2 * package.pieces.size, package.pieces.sha256),
-        )
+        other = evolve(package, pieces=evolve(package.pieces, size=2 * package.pieces.size))
         for wanted in (other, package):
             if wanted is package:
                 self.offered.withdraw()

@@ -259,7 +259,7 @@ class InstallTests(VerbCase):
     def test_directory_lost(self) -> None:
         """If the directory goes while following, it goes on asking, and says so if that was in vain."""
         work = self.begin(self.file, "-g", "all", "-y", "--wait", "all", "-t", "60")
-        self.cluster.clock.pump([0.1] * 20)
+        self.cluster.clock.pump([0.1] * 40)
         self.cluster.directory.server.down = True
         self.cluster.clock.pump([0.1] * 100)
         self.assertIn("goes on spreading, and this goes on asking", self.cluster.said())

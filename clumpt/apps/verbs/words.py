@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from getopt import GetoptError, gnu_getopt
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,6 +14,7 @@ from twisted.python.usage import Options, UsageError
 from clumpt.aio import deferred
 from clumpt.apps.desk import Desk, real_desk
 from clumpt.apps.oneshot import Status, ToolOptions, nowhere
+from clumpt.apps.words import AnyOrder
 from clumpt.config import DEFAULT_PATH, Config
 from clumpt.configfile import load
 from clumpt.model import GroupName, is_name
@@ -63,7 +63,7 @@ def group_names(text: str) -> frozenset[GroupName]:
     return frozenset(map(GroupName, names))
 
 
-class VerbOptions(ToolOptions):
+class VerbOptions(AnyOrder, ToolOptions):
     """
     The words after a verb; options and arguments may come in any order.
 
@@ -86,21 +86,13 @@ class VerbOptions(ToolOptions):
             cut = words.index("--")
             words, self.rest = words[:cut], tuple(words[cut + 1 :])
         try:
-            found, arguments = gnu_getopt(words, self.shortOpt, self.longOpt)
-        except GetoptError as wrong:
+            super().parseOptions(words)
+        except UsageError as wrong:
             self._end(f"{wrong}\nTry --help.", Status.USAGE)
-        flat = [word for pair in found for word in self._as_given(*pair)]
-        super().parseOptions([*flat, "--", *arguments])
 
     def getSynopsis(self) -> str:
         """How it is used, in one line."""
         return f"Usage: clumpt {self.synopsis}"
-
-    def _as_given(self, option: str, value: str) -> tuple[str, ...]:
-        if option.startswith("--"):
-            takes = f"{option[2:]}=" in self.longOpt
-            return (f"{option}={value}",) if takes else (option,)
-        return (option, value) if f"{option[1]}:" in self.shortOpt else (option,)
 
     def postOptions(self) -> None:
         """Read the configuration."""
