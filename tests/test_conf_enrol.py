@@ -109,6 +109,20 @@ class AddTests(EnrolCase):
         self.assertEqual(load(folder / "clumpt.ini").tls.key, folder / "clumpt/tls/peer-key.pem")
         self.assertEqual((folder / "clumpt/tls/peer-key.pem").stat().st_mode & 0o777, 0o600)
 
+    def test_unwritable(self) -> None:
+        """Where the bundle cannot be written, the node is not added."""
+        folder = self.out / "nodes/n1"
+        folder.mkdir(parents=True)
+        (folder / "clumpt").write_text("a file, not a folder")
+        told = self.fails(BadInput, lambda: self.add_failing("n1", "-g", "all", unpacked=True))
+        self.assertIn("cannot make the folder", told)
+        (folder / "clumpt").unlink()
+        (folder / "clumpt.ini").unlink()
+        (folder / "clumpt.ini").mkdir()
+        told = self.fails(BadInput, lambda: self.add_failing("n1", "-g", "all", unpacked=True))
+        self.assertIn("cannot write", told)
+        self.assertEqual(self.names(self.site().peers), [])
+
     def test_own_certificate(self) -> None:
         """A node that has its key already brings its certificate, and its key stays where it is."""
         self.add("n1", "-g", "all", unpacked=True)
@@ -125,8 +139,8 @@ class AddTests(EnrolCase):
         self.fails(BadInput, lambda: self.add_failing("n4", "-g", "all", "--certificate", str(bad)))
         self.fails(BadInput, lambda: self.add_failing("n[5-6]", "-g", "all", "--certificate", str(pem)))
 
-    def add_failing(self, *words: str) -> object:
-        return add(self.env, self.newcomers(*words), Delivery(self.out / "nodes"))
+    def add_failing(self, *words: str, unpacked: bool = False) -> object:
+        return add(self.env, self.newcomers(*words), Delivery(self.out / "nodes", unpacked))
 
     def test_again(self) -> None:
         """The same again does nothing; what was cut short is finished."""
@@ -250,8 +264,9 @@ class ChangeTests(EnrolCase):
         self.assertEqual(len(self.network.reloaded), 6)
         self.env.keys.places.root_key.unlink()
         before = self.directory.server.snapshot()
-        again = lambda: renew(self.env, "n1", Delivery(self.out / "nodes"), stolen=True)  # noqa: E731
-        self.assertIn("root key", self.fails(BadInput, again))
+        nodes = Delivery(self.out / "nodes")
+        told = self.fails(BadInput, lambda: renew(self.env, "n1", nodes, stolen=True))
+        self.assertIn("root key", told)
         self.assertEqual(self.directory.server.contents, before)
 
     def test_renew_bad(self) -> None:

@@ -69,6 +69,10 @@ class Options(OneShotOptions):
         ["check", None, said.Check, "Check everything, and say how to mend what is wrong."],
     ]
 
+    def getSynopsis(self) -> str:
+        """What --help begins with: under twistd it goes on from there."""
+        return self.synopsis if self.parent is not None else f"Usage: clumptconf {self.synopsis}"
+
     def postOptions(self) -> None:
         """Complain if there is no command."""
         super().postOptions()

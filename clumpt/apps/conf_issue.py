@@ -54,7 +54,7 @@ class Issuer:
         ports = address.notify, address.update
         files = node_files(self._env.config, name, ports, pem, key, self._authority_pem, self._root)
         if self._delivery.unpacked:
-            write_folder(files, self._delivery.folder / name, replace=True)
+            write_folder(files, self._delivery.folder / name)
         else:
             write_tar(files, self._delivery.folder / f"{name}.tar", self._now)
         return mark
