@@ -197,11 +197,10 @@ class Spread:
         self._server.uplink.go_on()
 
     def servable(self, seqs: Collection[Seq]) -> None:
-        """The packages of these updates can be asked of us now (R34)."""
-        for known in list(self._known.values()):
-            news = [seq for seq in self._complete(seqs) if seq not in known.seqs]
-            if news:
-                known.link.notify([], news)
+        """The packages of these updates can be asked of us now (R34), which who gave them awaits (R64)."""
+        complete = self._complete(seqs)
+        for known in list(self._known.values()) if complete else ():
+            known.link.notify([], complete)
 
     def _complete(self, seqs: Collection[Seq]) -> list[Seq]:
         return [seq for seq in seqs if (entry := self._entry(seq)) is not None and self._whole(entry)]
