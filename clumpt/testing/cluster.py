@@ -459,7 +459,7 @@ class Cluster:
     def _put(self, machine: Machine, package: Package) -> None:
         repository = machine.agent.repository
         data, pieces = self.contents[package.sha256], package.pieces
-        if repository.holds(package.sha256):
+        if repository.holds(package.sha256) and self.wait(repository.check(package.sha256)):
             return
         assembly = repository.assemble(package)
         if assembly.needs_hashes():

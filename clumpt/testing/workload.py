@@ -248,7 +248,7 @@ class Workload:
                 for machine in self.cluster.up
                 if not machine.removed
                 for digest in wanted
-                if machine.agent.repository.holds(digest)
+                if machine.agent.repository.holds(digest) and machine.read(digest) == self.cluster.contents[digest]
             }
             if wanted - held and entry not in self._pending:
                 self._pending.append(entry)
