@@ -48,7 +48,7 @@ class Server:
     def admit(self, *_: object) -> None:
         pass
 
-    linked = unlinked = admit
+    linked = unlinked = drained = admit
 
     def piece_wanted(self, *_: object) -> bytes:
         return self.data

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,3 +33,12 @@ def sleep(reactor: IReactorTime, seconds: float) -> Deferred[None]:
     waiting: Deferred[None] = Deferred(lambda _: timer.cancel())
     timer = reactor.callLater(seconds, waiting.callback, None)
     return waiting
+
+
+def unattended(work: Deferred[Any], log: Logger, what: str) -> None:
+    """
+    Nobody waits for C{work}: what goes wrong in it unexpectedly is logged at once, as C{what}.
+
+    Expected failures are handled by the work itself.
+    """
+    work.addErrback(lambda failure: log.failure("{what} went wrong", failure, what=what))

@@ -83,7 +83,8 @@ class Wire:
         if self.producer is not None and self.paused:
             self.paused = False
             self.producer.resumeProducing()
-        if self.closing and not self.out and not self.closed:
+        # As under TLS: with a producer there may always be more to come.
+        if self.closing and not self.out and not self.closed and self.producer is None:
             self.lose(ConnectionDone())
             self.other.lose(ConnectionDone())
 
@@ -321,6 +322,9 @@ class Agent:
 
     def offered(self, link: Any, digest: Any, index: int) -> None:
         self._tell("offered", digest, index)
+
+    def drained(self, link: Any) -> None:
+        self._tell("drained")
 
     def declined(self, link: Any, digest: Any, index: int) -> None:
         self._tell("declined", digest, index)

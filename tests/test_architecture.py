@@ -41,7 +41,14 @@ VALUES, SEAMS, ADAPTERS, AGENT, APPS = FLOORS
 #: What comes from elsewhere and may be seen on the lower floors, beside the standard library.
 OUTSIDE = {
     VALUES: ("attr", "attrs"),
-    SEAMS: ("attr", "attrs", "zope.interface", "twisted.internet.defer", "twisted.internet.interfaces"),
+    SEAMS: (
+        "attr",
+        "attrs",
+        "zope.interface",
+        "twisted.internet.defer",
+        "twisted.internet.interfaces",
+        "twisted.logger",
+    ),
 }
 #: Packages that are not of the standard library.
 FOREIGN = (

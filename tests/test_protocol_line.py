@@ -266,6 +266,7 @@ class LineContract:
         self.link()
         self.lines[0].send(self.news)
         self.lines[0].close("good-bye")
+        run(self.clock, 0.1)
         self.assertEnds("good-bye")
         self.assertEqual(self.partners[1].heard, [self.news])
 

@@ -21,9 +21,7 @@ from clumpt.protocols.requests import (
     Cancel,
     Hashes,
     Piece,
-    WantHashes,
     WantPiece,
-    WantTable,
 )
 from tests.protocol_kit import TOP, Agent, Town, Wire
 
@@ -98,6 +96,12 @@ class TellingTests(LinkCase):
         self.assertEqual(self.there.told[-1], ("notified", "a", (b"six", b"seven"), (6,), 7))
         self.assertEqual(self.here.told[-1], ("acked", "b", 7))
         self.assertEqual((self.link.head, self.back.head), (7, 7))
+
+    def test_notify_of_holding_alone(self) -> None:
+        """Without entries there is still something to say: what can be asked of us."""
+        self.link.notify([], [3])
+        self.town.run()
+        self.assertEqual(self.there.told[-1], ("notified", "a", (), (3,), 0))
 
     def test_notify_back(self) -> None:
         """Who was dialled may notify too."""
@@ -189,7 +193,7 @@ class AskingTests(LinkCase):
         """Who was dialled may ask too, and both at once with the same ids."""
         self.here.pieces = {(TOP, 1): b"from here"}
         self.there.pieces = {(TOP, 1): b"from there"}
-        asked = self.link.piece(TOP, 1), self.back.piece(TOP, 1)
+        asked = self.link.piece(TOP, 1, 10), self.back.piece(TOP, 1, 10)
         self.assertEqual([self.result(one) for one in asked], [b"from there", b"from here"])
 
     def test_not_here(self) -> None:
@@ -200,13 +204,13 @@ class AskingTests(LinkCase):
         """A peer that cannot serve now says when to ask again, within reason."""
         for said, heard in ((2.5, 2.5), (-1, 0), (1e12, LONGEST / 1000)):
             self.there.pieces[TOP, 1] = Busy(said)
-            self.assertEqual(self.failure(self.link.piece(TOP, 1), Busy).retry_after, heard)
+            self.assertEqual(self.failure(self.link.piece(TOP, 1, 10), Busy).retry_after, heard)
 
     def test_answers_in_any_order(self) -> None:
         """Answers are matched by id, not by order."""
         slow: Deferred[bytes] = Deferred()
         self.there.pieces = {(TOP, 1): slow, (TOP, 2): b"two"}
-        first, second = self.link.piece(TOP, 1), self.link.piece(TOP, 2)
+        first, second = self.link.piece(TOP, 1, 10), self.link.piece(TOP, 2, 10)
         self.assertEqual(self.result(second), b"two")
         slow.callback(b"one")
         self.assertEqual(self.result(first), b"one")
@@ -214,7 +218,7 @@ class AskingTests(LinkCase):
     def test_mistake_there(self) -> None:
         """An agent that fails at an answer ends the link; the mistake is logged."""
         self.there.pieces[TOP, 1] = ZeroDivisionError()
-        self.failure(self.link.piece(TOP, 1), LinkLost)
+        self.failure(self.link.piece(TOP, 1, 10), LinkLost)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertIn("unlinked", self.there.names())
 
@@ -222,7 +226,7 @@ class AskingTests(LinkCase):
         """If the link ends, all that was asked fails, and so does what is asked later."""
         never: Deferred[bytes] = Deferred()
         self.there.pieces = {(TOP, 1): never}
-        asked = [self.link.piece(TOP, 1), self.link.hashes(TOP)]
+        asked = [self.link.piece(TOP, 1, 10), self.link.hashes(TOP)]
         self.link.close()
         for one in asked:
             self.failure(one, LinkLost)
@@ -236,7 +240,7 @@ class AskingTests(LinkCase):
     def test_asker_cancels_others_at_the_end(self) -> None:
         """When all fails, one that fails may cancel another."""
         self.there.pieces = {(TOP, 1): Deferred(), (TOP, 2): Deferred()}
-        first, second = self.link.piece(TOP, 1), self.link.piece(TOP, 2)
+        first, second = self.link.piece(TOP, 1, 10), self.link.piece(TOP, 2, 10)
         first.addErrback(lambda _: second.cancel())
         self.town.run()
         self.link.close()
@@ -245,8 +249,8 @@ class AskingTests(LinkCase):
     def test_too_many(self) -> None:
         """Beyond the bound nothing is sent; it is as if the peer were busy."""
         self.there.pieces = {(TOP, 1): Deferred()}
-        asked = [self.link.piece(TOP, 1) for _ in range(self.limits.in_flight)]
-        self.failureResultOf(self.link.piece(TOP, 1), Busy)
+        asked = [self.link.piece(TOP, 1, 10) for _ in range(self.limits.in_flight)]
+        self.failureResultOf(self.link.piece(TOP, 1, 10), Busy)
         for one in asked:
             one.cancel()
             self.failureResultOf(one, CancelledError)
@@ -255,7 +259,7 @@ class AskingTests(LinkCase):
         """A request that is taken back is not prepared further, and its id is free again."""
         slow: Deferred[bytes] = Deferred()
         self.there.pieces = {(TOP, 1): slow}
-        asked = self.link.piece(TOP, 1)
+        asked = self.link.piece(TOP, 1, 10)
         self.town.run()
         asked.cancel()
         self.failureResultOf(asked, CancelledError)
@@ -266,7 +270,7 @@ class AskingTests(LinkCase):
     def test_answered_before_cancelled(self) -> None:
         """An answer that crosses its cancelling is dropped."""
         self.there.pieces = {(TOP, 1): b"one"}
-        asked = self.link.piece(TOP, 1)
+        asked = self.link.piece(TOP, 1, 10)
         asked.cancel()
         self.failureResultOf(asked, CancelledError)
         self.town.run()
@@ -289,7 +293,7 @@ class PatienceTests(LinkCase):
         self.town.run(2)
         self.failureResultOf(asked, LinkLost)
         self.assertTrue(never.called)
-        self.assertEqual(self.result(self.link.piece(TOP, 1)), b"one")
+        self.assertEqual(self.result(self.link.piece(TOP, 1, 10)), b"one")
 
     def test_no_answer_to_cancel(self) -> None:
         """A peer that neither answers nor takes a request back is hung up on."""
@@ -408,7 +412,7 @@ class ServingTests(LinkCase):
         """While pieces wait for their turn, other requests are answered."""
         self.there.pieces = {(TOP, 1): Deferred(), (TOP, 0): b"hashes"}
         for _ in range(self.limits.at_once + 1):
-            self.link.piece(TOP, 1).addErrback(lambda _: None)
+            self.link.piece(TOP, 1, 10).addErrback(lambda _: None)
         self.assertEqual(self.result(self.link.hashes(TOP)), b"hashes")
 
     def test_slow_reader(self) -> None:
@@ -425,13 +429,27 @@ class ServingTests(LinkCase):
             self.assertEqual(len(self.result(one)), 200_000)
         self.assertLess(wire.largest, 300_000)
 
+    def test_full(self) -> None:
+        """The agent can see that there is no room for a piece, and is told when there is."""
+        self.here.pieces = {(TOP, 1): bytes(200_000)}
+        wire = self.wire(2)
+        wire.taken = False
+        asked = self.back.piece(TOP, 1, 200_000)
+        self.town.run()
+        self.assertTrue(self.link.full)
+        self.assertNotIn("drained", self.here.names())
+        wire.take_again()
+        self.assertFalse(self.link.full)
+        self.assertEqual(self.here.names().count("drained"), 1)
+        self.assertEqual(len(self.result(asked)), 200_000)
+
     def test_ready_but_full(self) -> None:
         """A piece that is ready while the line is full waits; its request can no more be taken back."""
         later: Deferred[bytes] = Deferred()
         self.here.pieces = {(TOP, 1): later, (TOP, 2): bytes(200_000)}
         wire = self.wire(2)
         wire.taken = False
-        asked = self.back.piece(TOP, 1), self.back.piece(TOP, 2, 200_000)
+        asked = self.back.piece(TOP, 1, 10), self.back.piece(TOP, 2, 200_000)
         self.town.run()
         later.callback(b"late")
         self.town.run()
@@ -443,8 +461,8 @@ class ServingTests(LinkCase):
     def test_cancelled_in_the_queue(self) -> None:
         """A request that waits for its turn can be taken back."""
         self.there.pieces = {(TOP, 1): Deferred(), (TOP, 2): b"two"}
-        asked = [self.link.piece(TOP, 1) for _ in range(self.limits.at_once)]
-        waiting = self.link.piece(TOP, 2)
+        asked = [self.link.piece(TOP, 1, 10) for _ in range(self.limits.at_once)]
+        waiting = self.link.piece(TOP, 2, 10)
         self.town.run()
         waiting.cancel()
         self.failureResultOf(waiting, CancelledError)
@@ -467,13 +485,6 @@ class ServingTests(LinkCase):
             self.town.run(0.001)
         self.assertFalse(self.link.open)
         self.assertHungUp("unread")
-
-    def test_messages_of_a_request(self) -> None:
-        """What asks for a table or hashes cannot hold two things at once."""
-        for message in (WantTable(1, IdSet()), WantHashes(2, TOP)):
-            self.say(2, message)
-        self.town.run()
-        self.assertEqual(self.link._serving._open, {})
 
 
 class AgentTests(SynchronousTestCase):

@@ -14,6 +14,7 @@ from zope.interface.verify import verifyObject
 from clumpt.errors import BadInput, PeerUnreachable
 from clumpt.interfaces import INetwork
 from clumpt.model import Address, PeerName
+from clumpt.protocols.client import Network
 from clumpt.protocols.keeping import pause
 from clumpt.protocols.limits import Limits
 from clumpt.protocols.meeting import Verdict, judge
@@ -125,6 +126,18 @@ class DialTests(NetworkCase):
         wrong = self.failureResultOf(dialled, PeerUnreachable).value
         self.assertIn("b was called, but c answers there", str(wrong))
         self.assertEqual(self.town.agents["c"].told, [])
+
+    def test_another_call_is_answered(self) -> None:
+        """An answer that names another call than ours is none."""
+        self.begin()
+        self.patch(
+            Network, "_greeting", lambda network, call="": Hello((1,), DEPLOYMENT, 0, TOP, b"", call + "0")
+        )
+        dialled = self.town.dial("a", "b")
+        self.town.agents["b"].admit = lambda *_: None
+        self.town.run()
+        self.failureResultOf(dialled, PeerUnreachable)
+        self.assertLinked()
 
     def test_oneself(self) -> None:
         """Who shows our own name is refused, at both ends."""
@@ -324,6 +337,16 @@ class MeetingTests(NetworkCase):
         self.town.run(3)
         self.assertEqual([self.successResultOf(one).peer for one in waiting], ["b", "a"])
         self.assertLinked("ab")
+
+    def test_taken_call_ends_the_own(self) -> None:
+        """Who takes the other's call dials no further."""
+        self.begin()
+        self.town.net.dead.add("10.9.9.9")
+        waiting = self.town.networks["b"].dial(PeerName("a"), [Address("10.9.9.9", 1, 2), address_of("a")])
+        self.town.dial("a", "b")
+        self.town.run(10)
+        self.assertEqual(self.successResultOf(waiting).peer, "a")
+        self.assertEqual({host for _, host, _ in self.town.hosts["b"].dials}, {"10.9.9.9"})
 
     def test_reboot(self) -> None:
         """A peer that lost its links without a word is linked again when it calls."""

@@ -97,7 +97,7 @@ class FileTests(OnDisk, SynchronousTestCase):
 
     def setUp(self) -> None:
         self.repository = self.make()
-        self.data = some_bytes(3 * SMALLEST + 100)
+        self.data = some_bytes(5 * SMALLEST + 100)
         self.source = Path(self.mktemp())
         self.source.write_bytes(self.data)
         self.package, self.raw = package_of(self.data)

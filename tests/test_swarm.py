@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.rate import Bucket
-from clumpt.agent.swarm import IN_FLIGHT, PER_PEER, Swarm
+from clumpt.agent.swarm import IN_FLIGHT, PER_PEER, QUIET, Swarm
 from clumpt.model import PeerName
 from clumpt.pieces import Bits
 from tests.test_job import entry
@@ -100,11 +100,13 @@ class SwarmTests(SynchronousTestCase):
         swarm = Swarm(20, Random(seed))
         for number, bits in enumerate(holdings):
             swarm.learn(PeerName(f"p{number}"), Bits(bits))
-        arrived = []
-        while asks := list(swarm.asks(0)):
+        arrived: list[int] = []
+        now = 0.0
+        while asks := list(swarm.asks(now)):
             for ask in asks:
-                swarm.arrived(ask.peer, ask.index, 0)
+                swarm.arrived(ask.peer, ask.index, now)
                 arrived.append(ask.index)
+            now += 2 * QUIET
         everything = 0
         for bits in holdings:
             everything |= bits

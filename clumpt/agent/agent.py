@@ -27,7 +27,7 @@ from clumpt.agent.roster import Roster
 from clumpt.agent.serve import Server
 from clumpt.agent.spread import Spread
 from clumpt.agent.sync import DIRECTORY, Sync
-from clumpt.aio import deferred
+from clumpt.aio import deferred, unattended
 from clumpt.errors import DirectoryRefused, DirectoryUnavailable
 from clumpt.idset import IdSet
 from clumpt.interfaces import (
@@ -151,7 +151,7 @@ class Agent:
             self._hindered,
         )
         self.spread = Spread(
-            reactor, self.agenda, Gossip(), self.server, self.fetcher, self._entry, self.sync.widen
+            reactor, self.agenda, Gossip(), self.server, self.fetcher, self._entry, self._widen
         )
 
     # Starting and stopping.
@@ -292,14 +292,17 @@ class Agent:
             if self.manners.serve_installed and self.agenda.states[seq] is State.DONE:
                 self.spread.servable([seq])
 
+    def _widen(self) -> None:
+        unattended(self.sync.widen(), self._log, "looking for more members")
+
     def _served(self, package: Package) -> bool:
         if not self.manners.serve_installed:
             return True
         users = self.agenda.users(package.sha256)
         return any(self.agenda.states[seq] is State.DONE for seq in users)
 
-    def _piece_arrived(self, package: Package, index: int) -> None:
-        self.spread.arrived(package, index)
+    def _piece_arrived(self, package: Package, index: int, sender: PeerName) -> None:
+        self.spread.arrived(package, index, sender)
 
     def _completed(self, package: Package) -> None:
         self._hindrances.pop(package.sha256, None)

@@ -118,7 +118,7 @@ class Answers:
 
     def drained(self, link: ILink) -> None:
         """See L{IPeerEvents}."""
-        self._server.uplink.drained(link.peer)
+        self._server.uplink.go_on()
 
     def output_wanted(self, link: ILink, seq: Seq) -> bytes:
         """See L{IPeerEvents}; only who belongs to no group, an administrator's tool, may read it."""

@@ -40,7 +40,7 @@ class Fetcher:
     All packages on their way to this peer.
 
     @ivar links: the open links, asked for anew each time.
-    @ivar arrived: called with a package and the index of a piece that is now held.
+    @ivar arrived: called with a package, the index of a piece that is now held, and who sent it.
     @ivar completed: called with a package that is now wholly here and durable.
     @ivar hindered: called with a package and the reason why it cannot be kept here now.
     """
@@ -50,7 +50,7 @@ class Fetcher:
     _repository: IRepository
     download: Bucket
     _links: Callable[[], dict[PeerName, ILink]]
-    _arrived: Callable[[Package, int], None]
+    _arrived: Callable[[Package, int, PeerName], None]
     _completed: Callable[[Package], None]
     _hindered: Callable[[Package, str], None]
     _arrivals: dict[Digest, _Arrival] = field(factory=dict, init=False)
@@ -206,7 +206,7 @@ class Fetcher:
             swarm.arrived(ask.peer, ask.index, self._reactor.seconds())
         elif arrival.assembly.put(ask.index, data):
             swarm.arrived(ask.peer, ask.index, self._reactor.seconds())
-            self._arrived(package, ask.index)
+            self._arrived(package, ask.index, ask.peer)
         else:
             self._spoiled(arrival, ask.peer, f"piece {ask.index} is not the signed one")
 

@@ -8,7 +8,7 @@ failure is sticky, but only what requires it is stopped by it (H6).
 
 from __future__ import annotations
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from attrs import define, field, frozen
@@ -83,7 +83,7 @@ class Agenda:
                 self._withdrawn.setdefault(other, entry.seq)
             if entry.update.retries:
                 self._retried.setdefault(entry.update.retries, []).append(entry.seq)
-            if not self.states[entry.seq].settled and entry.seq not in self._open:
+            if not self.states[entry.seq].settled and self._at(entry.seq) is None:
                 insort(self._open, entry.seq)
 
     def regroup(self, groups: frozenset[GroupName], table: Iterable[Entry]) -> None:
@@ -96,8 +96,14 @@ class Agenda:
     def mark(self, seq: Seq, state: State) -> None:
         """The journal now has C{state} for C{seq}."""
         self.states[seq] = state
-        if state.settled and seq in self._open:
-            self._open.remove(seq)
+        at = self._at(seq)
+        if state.settled and at is not None:
+            del self._open[at]
+
+    def _at(self, seq: Seq) -> int | None:
+        """Where C{seq} stands among the open ones."""
+        at = bisect_left(self._open, seq)
+        return at if at < len(self._open) and self._open[at] == seq else None
 
     @property
     def open(self) -> Collection[Seq]:

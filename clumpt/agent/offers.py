@@ -77,6 +77,10 @@ class Offers:
         """Offers that were not answered yet."""
         return sum(view.open for view in self._views.values())
 
+    def copies(self, index: int) -> int:
+        """How many of the peers are known to hold piece C{index}."""
+        return sum(view.held >> index & 1 for view in self._views.values())
+
     def answered(self, peer: PeerName, asked: int | None, now: float) -> None:
         """C{peer} asked for piece C{asked}, or declined if that is None."""
         view = self._views.get(peer)
@@ -104,21 +108,27 @@ class Offers:
             self._given &= ~view.promised
             view.promised = 0
 
-    def choose(self, here: Bits, busy: Container[PeerName], now: float) -> tuple[PeerName, int] | None:
+    def choose(
+        self, here: Bits, busy: Container[PeerName], idle: bool, now: float
+    ) -> tuple[PeerName, int] | None:
         """
         The next offer, which counts as made; None if there is none to make.
 
         @param here: the pieces that can be given.
         @param busy: peers whose links are full.
+        @param idle: is there so little to send that what others may give as well may be offered too?
         """
+        fresh = here.value & ~self._given if self.source else here.value
+        for view in self._views.values():
+            fresh &= ~(view.held | view.promised)
+        if fresh or self.source or not idle:
+            here = Bits(fresh)
         most = PER_PEER_OF_SOURCE if self.source else PER_PEER
         best: tuple[float, PeerName, int] | None = None
         for peer, view in self._views.items():
             if view.open >= most or view.not_before > now or peer in busy:
                 continue
             useful = here.value & ~view.held & ~view.promised
-            if self.source:
-                useful &= ~self._given
             if useful:
                 rank = self._rank(view)
                 if best is None or rank < best[0]:

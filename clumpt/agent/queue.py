@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from clumpt.agent.job import Agenda, Fetch, Run, Settle
-from clumpt.aio import deferred
+from clumpt.aio import deferred, unattended
 from clumpt.errors import BadDocument, NotHere, StoreFull, Untrusted
 from clumpt.interfaces import IInstaller, IJournal, IKeyring, IRepository
 from clumpt.model import Entry, Interrupted, Outcome, Package, Seq, State
@@ -55,6 +55,7 @@ class Queue:
         """Something changed: there may be something to run."""
         if self._running is None and not self._stopped and not self._paused:
             self._running = self._work()
+            unattended(self._running, self._log, "running updates")
             if self._running.called:
                 self._running = None
 

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from clumpt.agent.job import Agenda
-from clumpt.aio import deferred
+from clumpt.aio import deferred, unattended
 from clumpt.errors import DirectoryRefused, DirectoryUnavailable
 from clumpt.idset import IdSet
 from clumpt.interfaces import IDirectory, IJournal
@@ -80,7 +80,9 @@ class Reporter:
 
     def _later(self, seconds: float) -> None:
         if not self._stopped and self._sending is None and not (self._timer and self._timer.active()):
-            self._timer = self._reactor.callLater(seconds, self.send)
+            self._timer = self._reactor.callLater(
+                seconds, lambda: unattended(self.send(), self._log, "reporting")
+            )
 
     def send(self) -> Deferred[None]:
         """Report now; fires when it was said or failed."""

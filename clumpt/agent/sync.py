@@ -12,8 +12,8 @@ from twisted.logger import Logger
 
 from clumpt.agent.chain import Chain
 from clumpt.agent.roster import Roster
-from clumpt.aio import deferred
-from clumpt.errors import ClumptError, DirectoryRefused, DirectoryUnavailable, IdentityError
+from clumpt.aio import deferred, unattended
+from clumpt.errors import ClumptError, DirectoryRefused, DirectoryUnavailable
 from clumpt.idset import IdSet
 from clumpt.interfaces import IDirectory, ILink, INetwork
 from clumpt.model import Address, Entry, PeerName
@@ -72,7 +72,10 @@ class Sync:
     def _later(self, seconds: float) -> None:
         if not self._stopped:
             spread = self._random.uniform(1 - self._jitter, 1 + self._jitter)
-            self._timer = self._reactor.callLater(seconds * spread, self._tick)
+            self._timer = self._reactor.callLater(seconds * spread, self._begin)
+
+    def _begin(self) -> None:
+        unattended(self._tick(), self._log, "a round of synchronisation")
 
     def consider(self) -> None:
         """Pull from the link that knows most, if it knows more than we do."""
@@ -84,7 +87,7 @@ class Sync:
             if link.head > self._chain.head and link.peer not in self._disappointing
         ]
         if ahead:
-            self._follow(min(ahead)[2])
+            unattended(self._follow(min(ahead)[2]), self._log, "pulling the update table")
 
     @deferred
     async def _follow(self, link: ILink) -> None:
@@ -113,7 +116,10 @@ class Sync:
     def refresh_soon(self) -> None:
         """Somebody says that the directory has news for us (R67)."""
         if self._refresh_timer is None or not self._refresh_timer.active():
-            self._refresh_timer = self._reactor.callLater(REFRESH_AT_LEAST, self.refresh)
+            self._refresh_timer = self._reactor.callLater(
+                REFRESH_AT_LEAST,
+                lambda: unattended(self.refresh(), self._log, "reading the directory"),
+            )
 
     @deferred
     async def refresh(self) -> None:
@@ -121,9 +127,9 @@ class Sync:
         try:
             await self._roster.refresh()
             gone = await self._roster.dismissed(list(self._network.links()))
-        except (DirectoryUnavailable, DirectoryRefused, IdentityError) as trouble:
+        except ClumptError as trouble:
             self.directory_trouble = str(trouble)
-            self._log.warn("cannot read the directory: {trouble}", trouble=trouble)
+            self._log.warn("cannot take in what the directory says: {trouble}", trouble=trouble)
             return
         self.directory_trouble = ""
         if self._stopped:
@@ -138,10 +144,12 @@ class Sync:
     @deferred
     async def _tick(self) -> None:
         self._disappointing.clear()
-        await self.refresh()
-        await self._round()
-        await self._ask_directory()
-        if not self._stopped:
+        try:
+            await self.refresh()
+            await self._round()
+            await self._ask_directory()
+        finally:
+            # Whatever happened: without the next round nothing is guaranteed any more (H13).
             self._later(self._roster.interval)
 
     async def _round(self) -> None:

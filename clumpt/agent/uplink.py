@@ -22,13 +22,16 @@ from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest
 
-#: Links that are written to at the same time.
-SLOTS = 2
-#: Pieces offered, asked for, or being written, together: how far ahead is decided.
-AHEAD = 6
+#: Pieces that may be on the wire, until the peer shows that it has them: half of them fill the way there,
+#: the others are those whose acknowledgement is on the way back.
+WINDOW = 8
+#: Pieces offered, asked for, or on the wire, together: how far ahead is decided.
+AHEAD = 24
+#: With fewer than these, what others may give as well is offered too.
+IDLE = 14
 #: Requests of one peer that may wait; more are answered with Busy.
 MOST_WAITING = 16
-#: Seconds after which a link that takes nothing holds no slot any more.
+#: Seconds after which a piece that is not acknowledged does not count any more.
 CLOGGED = 0.5
 #: Seconds after which an unanswered offer counts as declined.
 UNANSWERED = 2.0
@@ -62,7 +65,7 @@ class Uplink:
     _links: Callable[[], Mapping[PeerName, ILink]]
     _held: Callable[[Package], Bits]
     _waiting: list[_Request] = field(factory=list, init=False)
-    _writing: dict[PeerName, float] = field(factory=dict, init=False)
+    _unheard: dict[tuple[PeerName, Digest, int], float] = field(factory=dict, init=False)
     _offers: dict[Digest, Offers] = field(factory=dict, init=False)
     _packages: dict[Digest, Package] = field(factory=dict, init=False)
     _offered: dict[PeerName, float] = field(factory=dict, init=False)
@@ -72,6 +75,7 @@ class Uplink:
     def saw(self, peer: PeerName, package: Package, bits: Bits) -> None:
         """C{peer} wants C{package} and holds these pieces of it."""
         digest = package.sha256
+        self._heard(peer, digest, bits)
         if digest not in self._offers:
             if len(bits) == package.pieces.count:
                 return
@@ -83,9 +87,14 @@ class Uplink:
             del self._offers[digest], self._packages[digest]
         self.go_on()
 
+    def _heard(self, peer: PeerName, digest: Digest, bits: Bits) -> None:
+        for key in [key for key in self._unheard if key[:2] == (peer, digest) and key[2] in bits]:
+            del self._unheard[key]
+
     def lost(self, peer: PeerName) -> None:
         """The link to C{peer} is gone."""
-        self._writing.pop(peer, None)
+        for key in [key for key in self._unheard if key[0] == peer]:
+            del self._unheard[key]
         for offers in self._offers.values():
             offers.lost(peer)
         self.go_on()
@@ -95,11 +104,6 @@ class Uplink:
         if digest in self._offers:
             self._offers[digest].declined(peer, index, self._reactor.seconds())
             self.go_on()
-
-    def drained(self, peer: PeerName) -> None:
-        """The link to C{peer} has room again."""
-        self._writing.pop(peer, None)
-        self.go_on()
 
     def ask(self, peer: PeerName, package: Package, index: int, read: Callable[[], bytes]) -> Deferred[bytes]:
         """
@@ -135,39 +139,41 @@ class Uplink:
     def go_on(self) -> None:
         """Send and offer what can be sent and offered now."""
         now = self._reactor.seconds()
-        while self._slots(now) < SLOTS and (request := self._next(now)) is not None:
+        while self._on_the_wire(now) < WINDOW and (request := self._next(now)) is not None:
             self._grant(request, now)
         self._offer(now)
         self._look_later(now)
 
-    def _slots(self, now: float) -> int:
-        return sum(now - since < CLOGGED for since in self._writing.values())
+    def _on_the_wire(self, now: float) -> int:
+        return sum(now - since < CLOGGED for since in self._unheard.values())
 
     def _next(self, now: float) -> _Request | None:
-        """The request to answer now: of those whose link has room, the one that came first."""
+        """The request to answer now: of those whose link has room, the one for the rarest piece."""
         if self._free_at > now:
             return None
-        for request in self._waiting:
-            if request.peer not in self._writing:
-                return request
-        return None
+        links = self._links()
+        able = [one for one in self._waiting if one.peer not in links or not links[one.peer].full]
+        return min(able, key=self._copies, default=None)
+
+    def _copies(self, request: _Request) -> int:
+        offers = self._offers.get(request.digest)
+        return offers.copies(request.index) if offers is not None else 0
 
     def _grant(self, request: _Request, now: float) -> None:
         self._waiting.remove(request)
-        pause = self.rate.take(request.length, now)
-        self._free_at = now + pause
-        self._writing[request.peer] = now
+        self._free_at = now + self.rate.take(request.length, now)
+        if request.digest in self._offers:
+            # Others do not want the rest, so they do not tell that they have this.
+            self._unheard[request.peer, request.digest, request.index] = now
         request.answer.callback(request.read())
-        link = self._links().get(request.peer)
-        if link is None or not link.full:
-            self._writing.pop(request.peer, None)
 
     def _offer(self, now: float) -> None:
         links = self._links()
+        full = {peer for peer, link in links.items() if link.full}
         for digest, offers in list(self._offers.items()):
             held = self._held(self._packages[digest])
             while self._ahead() < AHEAD:
-                offer = offers.choose(held, self._writing, now)
+                offer = offers.choose(held, full, self._ahead() < IDLE, now)
                 if offer is None:
                     break
                 peer, index = offer
@@ -179,7 +185,7 @@ class Uplink:
 
     def _ahead(self) -> int:
         unanswered = sum(offers.unanswered for offers in self._offers.values())
-        return unanswered + len(self._waiting) + len(self._writing)
+        return unanswered + len(self._waiting) + len(self._unheard)
 
     def _look_later(self, now: float) -> None:
         """Some things happen only because time passes: the rate, clogged links, silence after an offer."""
@@ -192,6 +198,9 @@ class Uplink:
 
     def _look(self) -> None:
         now = self._reactor.seconds()
+        for key, since in list(self._unheard.items()):
+            if now - since > UNANSWERED:
+                del self._unheard[key]
         for peer, since in list(self._offered.items()):
             if now - since > UNANSWERED:
                 del self._offered[peer]

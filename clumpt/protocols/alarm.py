@@ -27,11 +27,6 @@ class Alarm:
             self._due.cancel()
             self._due = None
 
-    @property
-    def on(self) -> bool:
-        """Is a call due?"""
-        return self._due is not None
-
     def _ring(self, call: Callable[..., object], args: tuple[Any, ...]) -> None:
         self._due = None
         call(*args)

@@ -1,4 +1,4 @@
-"""The submit tool, killed at a step: C{submit_driver.py STEP WORD...}, where the words are those of clumpt."""
+"""The submit tool, killed at a step: C{submit_driver.py STEP WORD...} with the words of clumpt."""
 
 import os
 import signal

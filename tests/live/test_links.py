@@ -120,6 +120,21 @@ class LinksTests(TestCase):
         self.assertEqual(found, [b"b" * 1_000_000] * 20 + [b"a" * 1_000_000] * 20)
 
     @deferred
+    async def test_by_host_name(self) -> None:
+        """A peer may be dialled by the name of its host; a name that nobody knows is an error like others."""
+        ports = self.networks["b"].ports
+        addresses = [
+            Address("no-such-host.invalid", *ports),
+            Address("::1", *ports),
+            Address("localhost", *ports),
+        ]
+        wrong = await self.assertFailure(
+            self.networks["a"].dial(PeerName("b"), addresses[:2]), PeerUnreachable
+        )
+        self.assertIn("no-such-host.invalid", str(wrong))
+        await self.networks["a"].dial(PeerName("b"), addresses)
+
+    @deferred
     async def test_wrong_fingerprint(self) -> None:
         """A peer of the right name and CA, but with another key, gets no link from either end."""
         self.begin("c", self.authority.issue("c"))

@@ -176,7 +176,7 @@ class SubmitTests(SubmitCase):
 
     @deferred
     async def test_node_away(self) -> None:
-        """A node that is down is not failed; it gets there when it is back, with the submitter long gone (R27)."""
+        """A node that is down is not failed; it gets there when it is back, with nobody else left (R27)."""
         await self.make()
         for name in NODES[:2]:
             await self.daemon(name)
