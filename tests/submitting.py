@@ -62,15 +62,12 @@ class FakeLink:
 
     network: FakeNetwork
     far: FakePeer
+    head: Seq
     full: bool = False
 
     @property
     def peer(self) -> PeerName:
         return self.far.name
-
-    @property
-    def head(self) -> Seq:
-        return self.far.head
 
     def notify(self, entries: Sequence[Entry], holding: Collection[Seq]) -> None:
         if not self.far.mute:
@@ -86,6 +83,8 @@ class FakeLink:
             if entry.seq == self.far.head + 1:
                 self.far.entries[entry.seq], self.far.head = entry, entry.seq
         events.acked(self, self.far.head)
+        # As on a real link: who listens is told first.
+        self.head = self.far.head
         if not self.far.idle:
             self._fetch(entries, holding).addErrback(self.network.trouble.append)
 
@@ -173,7 +172,7 @@ class FakeNetwork:
         if not far.up or not addresses:
             raise PeerUnreachable(f"{peer} does not answer")
         self.cluster.dialled.append(peer)
-        link = self.open[peer] = FakeLink(self, far)
+        link = self.open[peer] = FakeLink(self, far, far.head)
         self.events.linked(link, far.head, Digest(""))
         return link
 

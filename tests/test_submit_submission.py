@@ -76,11 +76,27 @@ class SubmissionTests(SynchronousTestCase):
         self.assertLess(self.cluster.clock.seconds(), 30)
 
     def test_all_dead(self) -> None:
-        """If nobody answers, it ends at once, and says so."""
+        """If nobody answers, it tries again until the deadline: nobody else has the package."""
         self.peers(3, up=False)
-        found = self.seeded(self.plan())
-        self.assertEqual((found.received, len(found.unreachable)), (set(), 3))
-        self.assertLess(self.cluster.clock.seconds(), 30)
+        found = self.seeded(self.plan(), within=100.0)
+        self.assertEqual(found.received, set())
+        self.assertEqual(int(self.cluster.clock.seconds()), 100)
+
+    def test_back_in_time(self) -> None:
+        """Who answers after all is told."""
+        [late] = self.peers(1, up=False)
+        work = submit(self.cluster.desk(), self.plan(), self.offered, 600.0)
+        self.later(work, 100)
+        late.up = True
+        self.assertEqual(self.cluster.wait(work).seeded, Seeded(frozenset([late.name])))
+
+    def test_some_dead(self) -> None:
+        """If some have received and the others stay away, it does not wait for the deadline."""
+        self.peers(1)
+        self.peers(3, up=False)
+        found = self.seeded(self.plan(100))
+        self.assertEqual((found.received, found.unreachable), ({"n1"}, {"n2", "n3", "n4"}))
+        self.assertLess(self.cluster.clock.seconds(), 60)
 
     def test_leaves(self) -> None:
         """Whoever hangs up is replaced."""

@@ -232,14 +232,14 @@ class Submitter:
         self,
         entry: Entry,
         within: float,
-        told: Callable[[Collection[PeerName]], None] = lambda received: None,
+        told: Callable[[Seeded], None] = lambda so_far: None,
     ) -> Seeded:
         """
         Bring C{entry} to the first peers (R62-R64); they are served until L{close}.
 
-        @param told: called with the peers that received so far.
+        @param told: called with what was reached so far.
 
-        Fires with what was reached when enough have received, C{within} seconds are over, or nobody is left.
+        Fires with what was reached; see L{Submission.run}.
         """
         assert self._submission is not None, "open comes first"
         self._submission.told = told

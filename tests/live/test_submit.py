@@ -251,7 +251,7 @@ class SubmitTests(SubmitCase):
         (tls / "submitter.pem").write_bytes((other / "peer.pem").read_bytes())
         (tls / "submitter-key.pem").write_bytes((other / "peer-key.pem").read_bytes())
         _, err = await self.run_clumpt(*words, status=6)
-        self.assertIn("refused", err)
+        self.assertIn("has not the right", err)
         (tls / "submitter-key.pem").unlink()
         await self.run_clumpt(*words, status=2)
         self.assertEqual((await self.json("list", status=None)) if False else [], [])
