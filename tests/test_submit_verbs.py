@@ -136,7 +136,7 @@ class InstallTests(VerbCase):
     def test_dry_run(self) -> None:
         """A dry run shows everything, and does nothing."""
         status, told = self.json(self.file, "-g", "all", "-s")
-        self.assertEqual((status, told["kind"], told["targets"]), (0, "plan", ["n1", "n2", "n3"]))
+        self.assertEqual((status, told["kind"], told["concerns"]), (0, "plan", ["n1", "n2", "n3"]))
         self.assertEqual((self.cluster.updates(), self.cluster.networks), ({}, []))
         self.assertIn("nothing was done", self.said)
 

@@ -33,7 +33,6 @@ from clumpt.install.packages import fits
 from clumpt.interfaces import INetwork
 from clumpt.model import Entry, Group, Peer, PeerName, PeerStatus, Seq, Settings, Update
 from clumpt.order import Order, Place
-from clumpt.pieces import Digest
 from clumpt.store.offered import Offered
 from clumpt.targets import Selection, choose, concerned, misfits
 
@@ -137,19 +136,6 @@ async def _check_head(desk: Desk, targets: Iterable[Peer]) -> Seq:
     return min((statuses[one.name].head if one.name in statuses else 0 for one in targets), default=0)
 
 
-@deferred
-async def admission(desk: Desk) -> Callable[[PeerName, Digest, bytes], None]:
-    """Who may link to us: raises as L{clumpt.interfaces.IPeerEvents.admit}."""
-    keyring = await desk.keyring()
-
-    def admit(peer: PeerName, fingerprint: Digest, statement: bytes) -> None:
-        member = keyring.member(statement)
-        if (member.peer, member.fingerprint) != (peer, fingerprint):
-            raise Untrusted(f"{peer} greets with a statement for another peer or key")
-
-    return admit
-
-
 @define(eq=False)
 class Submitter:
     """
@@ -166,14 +152,15 @@ class Submitter:
     unsure: Entry | None = field(default=None, init=False)
     _network: INetwork | None = field(default=None, init=False)
     _submission: Submission | None = field(default=None, init=False)
+    _server: Server | None = field(default=None, init=False)
 
     @deferred
     async def open(self) -> None:
         """Begin to listen; what cannot be served later fails here, before anything is registered."""
         desk = self._desk
-        greeting, admit = await desk.greeting(), await admission(desk)
+        greeting, keyring = await desk.greeting(), await desk.keyring()
         network = desk.network(True)
-        server = Server(
+        server = self._server = Server(
             desk.reactor,
             desk.random,
             self._offered,
@@ -182,7 +169,7 @@ class Submitter:
             network.links,
             lambda package: True,
         )
-        self._submission = Submission(greeting, admit, desk.reactor, desk.random, network, server)
+        self._submission = Submission(greeting, keyring, desk.reactor, desk.random, network, server)
         await network.start(self._submission)
         self._network = network
 
@@ -264,6 +251,11 @@ class Submitter:
     def so_far(self) -> Seeded:
         """Whom it reached."""
         return self._submission.so_far if self._submission is not None else Seeded()
+
+    @property
+    def sent(self) -> int:
+        """Bytes of packages that were given away so far."""
+        return sum(self._server.sent.values()) if self._server is not None else 0
 
     @deferred
     async def close(self) -> None:

@@ -116,7 +116,8 @@ def _plan_fields(plan: Plan) -> dict[str, Any]:
         "action": order.action.value,
         "installer": order.installer,
         "groups": sorted(order.groups),
-        "targets": [peer.name for peer in plan.targets],
+        "targets": list(order.targets),
+        "concerns": [peer.name for peer in plan.targets],
         "initial": plan.wanted,
         "packages": [
             {"name": package.name, "version": package.version, "arch": package.arch, "sha256": package.sha256}
@@ -237,7 +238,7 @@ class _Errand:
 
 def _seeded_fields(plan: Plan, seeded: Seeded) -> dict[str, Any]:
     return {
-        "targets": [peer.name for peer in plan.targets],
+        "concerns": [peer.name for peer in plan.targets],
         "initial": plan.wanted,
         "received": sorted(seeded.received),
         "unreachable": sorted(seeded.unreachable),
