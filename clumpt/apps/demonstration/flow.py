@@ -23,6 +23,7 @@ from clumpt.apps.demonstration.loopback import free_net
 from clumpt.apps.demonstration.nursery import Nursery
 from clumpt.apps.demonstration.peers import InProcess, Peers
 from clumpt.apps.demonstration.place import Place
+from clumpt.apps.demonstration.processes import Processes
 from clumpt.apps.demonstration.submitting import View, submit
 from clumpt.apps.demonstration.summary import Result, Summary
 from clumpt.apps.desk import Desk, real_desk
@@ -114,6 +115,8 @@ class Demonstration:
         self._closing.append(self.desk.close)
 
     def _runner(self) -> Peers:
+        if self.wishes.processes:
+            return Processes(self._reactor, self.env.directory)
         nursery = Nursery(self._reactor)
         nursery.open()
         self._closing.append(nursery.close)
