@@ -17,7 +17,7 @@ from clumpt.aio import deferred
 from clumpt.apps.conf_env import Environment
 from clumpt.apps.demonstration import deployment, packages
 from clumpt.apps.demonstration.deployment import ALL, INTEL, Node
-from clumpt.apps.demonstration.directories import Serving, serve
+from clumpt.apps.demonstration.directories import serve
 from clumpt.apps.demonstration.leftovers import end_runs
 from clumpt.apps.demonstration.loopback import free_net
 from clumpt.apps.demonstration.nursery import Nursery
@@ -84,7 +84,6 @@ class Demonstration:
     desk: Desk = field(init=False)
     env: Environment = field(init=False)
     _log: TextIO = field(init=False)
-    _directory: Serving = field(init=False)
     _closing: list[Callable[[], Any]] = field(factory=list, init=False)
     _held: set[tuple[PeerName, Digest]] = field(factory=set, init=False)
 
@@ -102,8 +101,7 @@ class Demonstration:
         self._show.step(f"a deployment in {place.folder}: authority, root of trust, keys")
         deployment.initialise(place, time.time(), f"{random.getrandbits(48):012x}")
         self._show.step(f"the directory: {self.wishes.directory}, at {place.uris[0]}")
-        self._directory = await serve(self.wishes.directory, place, self._reactor)
-        self._closing.append(self._directory.stop)
+        await serve(self.wishes.directory, place, self._reactor, self._closing.append)
         self.env = deployment.administrator(place, self._reactor, self._log)
         self._closing.append(self.env.directory.close)
         await deployment.start(self.env)
