@@ -15,6 +15,7 @@ from typing import Any
 from attrs import define, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorProcess
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -145,8 +146,17 @@ async def build(config: Config, node: Node) -> Peer:
     return Peer(agent, directory, node.journal)
 
 
-def real_node(config: Config, reactor: Any, in_thread: Callable[..., Deferred[Any]]) -> Node:
-    """The node that this process runs on; raises L{ClumptError}."""
+def real_node(
+    config: Config,
+    reactor: Any,
+    in_thread: Callable[..., Deferred[Any]],
+    helpers: IReactorProcess | None = None,
+) -> Node:
+    """
+    The node that this process runs on; raises L{ClumptError}.
+
+    @param helpers: starts install helpers, if the reactor is not to do it.
+    """
     state = config.peer.state
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -168,7 +178,7 @@ def real_node(config: Config, reactor: Any, in_thread: Callable[..., Deferred[An
     helper = (sys.executable, "-m", "clumpt.apps.install_helper")
 
     def installer(roots: Callable[[], Sequence[bytes]]) -> IInstaller:
-        return HelperInstaller(reactor, reactor, Spool(state / "spool"), rules, roots, helper)
+        return HelperInstaller(reactor, helpers or reactor, Spool(state / "spool"), rules, roots, helper)
 
     return Node(
         root,
