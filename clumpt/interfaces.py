@@ -223,23 +223,27 @@ class IAssembly(Interface):
         """
 
 
-class IRepository(Interface):
-    """The packages held here (R22, R30), by digest: what came over the wire never names a path (H2)."""
-
-    def holds(digest: Digest) -> bool:
-        """Is the whole, verified package here?"""
+class IPieces(Interface):
+    """Pieces that can be given away (R36), by package: what came over the wire never names a path (H2)."""
 
     def held(package: Package) -> Bits:
         """The pieces of C{package} that are here and verified, whole or arriving."""
-
-    def assemble(package: Package) -> IAssembly:
-        """The assembly for C{package}, begun or resumed.  Raises L{clumpt.errors.StoreFull}."""
 
     def hashes(package: Package) -> bytes | None:
         """The raw list of piece hashes, None if it is not here."""
 
     def read(package: Package, index: int) -> bytes | None:
         """One verified piece, None if it is not here."""
+
+
+class IRepository(IPieces):
+    """The packages held here (R22, R30), by digest."""
+
+    def holds(digest: Digest) -> bool:
+        """Is the whole, verified package here?"""
+
+    def assemble(package: Package) -> IAssembly:
+        """The assembly for C{package}, begun or resumed.  Raises L{clumpt.errors.StoreFull}."""
 
     def path(digest: Digest) -> Path:
         """Where the whole package lies.  Raises L{clumpt.errors.NotHere}."""

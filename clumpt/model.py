@@ -25,6 +25,8 @@ PACKAGE_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,199}")
 HEX64 = re.compile(r"[0-9a-f]{64}")
 #: Bytes in a signed envelope; it fits a control frame, even in base64.
 LARGEST_ENVELOPE = 40 * 1024
+#: Failures that a peer reports; of more, the lowest seqs are left out.
+MOST_FAILURES = 1000
 
 # Any: the validators check str, the fields are NewTypes of it.
 _name: Any = matches_re(NAME)
@@ -317,7 +319,7 @@ class PeerStatus:
     @ivar head: the highest seq it knows.
     @ivar settled: every seq up to this one is settled here (done, failed or skipped).
     @ivar above: settled seqs above the mark.
-    @ivar failures: failed and held updates, the newest last, bounded.
+    @ivar failures: failed, held and skipped updates, the newest last, at most L{MOST_FAILURES}.
     @ivar state: C{"active"}, C{"isolated"} (R77) or C{"stopped"}.
     @ivar seen: seconds since the epoch of the last report.
     """

@@ -15,11 +15,9 @@ from clumpt.aio import deferred, unattended
 from clumpt.errors import DirectoryRefused, DirectoryUnavailable
 from clumpt.idset import IdSet
 from clumpt.interfaces import IDirectory, IJournal
-from clumpt.model import Failure, Outcome, PeerName, PeerStatus, Seq, State
+from clumpt.model import MOST_FAILURES, Failure, Outcome, PeerName, PeerStatus, Seq, State
 from clumpt.version import VERSION
 
-#: Failures told; of more, the oldest are left out.
-MOST_FAILURES = 1000
 #: Characters of a reason told.
 MOST_REASON = 200
 #: Seconds before the first and, doubled up to it, before the last retry.

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from clumpt.agent.rate import Bucket
 from clumpt.agent.uplink import Uplink
 from clumpt.errors import NotHere
-from clumpt.interfaces import ILink, IRepository
+from clumpt.interfaces import ILink, IPieces
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest
 
@@ -31,7 +31,7 @@ class Server:
 
     _reactor: IReactorTime
     _random: Random
-    _repository: IRepository
+    _pieces: IPieces
     _rate: Bucket
     _source: bool
     _links: Callable[[], Mapping[PeerName, ILink]]
@@ -53,11 +53,11 @@ class Server:
 
     def held(self, package: Package) -> Bits:
         """The pieces that can be asked of us."""
-        return self._repository.held(package) if self._served(package) else Bits()
+        return self._pieces.held(package) if self._served(package) else Bits()
 
     def hashes(self, digest: Digest) -> bytes:
         """The piece hashes.  Raises L{clumpt.errors.NotHere}."""
-        raw = self._repository.hashes(self._known(digest))
+        raw = self._pieces.hashes(self._known(digest))
         if raw is None:
             raise NotHere(f"no piece hashes of {digest}")
         return raw
@@ -74,7 +74,7 @@ class Server:
         return self.uplink.ask(link.peer, package, index, lambda: self._read(link.peer, package, index))
 
     def _read(self, peer: PeerName, package: Package, index: int) -> bytes:
-        data = self._repository.read(package, index)
+        data = self._pieces.read(package, index)
         if data is None:
             raise NotHere(f"piece {index} of {package.sha256} is gone")
         self.sent[peer] = self.sent.get(peer, 0) + len(data)

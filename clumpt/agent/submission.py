@@ -13,14 +13,21 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from clumpt.agent.serve import Server
-from clumpt.errors import NotHere, PeerUnreachable
+from clumpt.agent.visitor import Visitor
+from clumpt.errors import PeerUnreachable
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink, INetwork, IPeerEvents
 from clumpt.model import Address, Entry, Package, PeerName, Seq
 from clumpt.pieces import Bits, Digest
 
-#: Peers dialled at the same time.
+#: Peers dialled and served at the same time.
 DIALS = 32
+#: Seconds between looks at who makes progress.
+WATCH = 1.0
+#: Seconds without any progress after which another peer is told as well (H8).
+STALLED = 30.0
+#: Envelopes in one page of the table.
+PAGE = 64
 
 
 def share(peers: int, percentage: int) -> int:
@@ -29,30 +36,66 @@ def share(peers: int, percentage: int) -> int:
 
 
 @frozen
+class Errand:
+    """
+    What is to be brought to whom.
+
+    @ivar entries: the new entries, in order; not empty.
+    @ivar earlier: envelopes that a peer may lack before them; from the directory.
+    @ivar candidates: the peers of the target groups and where they listen.
+    @ivar wanted: how many must have received.
+    """
+
+    entries: Sequence[Entry]
+    earlier: Mapping[Seq, bytes]
+    candidates: Mapping[PeerName, Sequence[Address]]
+    wanted: int
+
+    @property
+    def packages(self) -> Mapping[Digest, Package]:
+        """The packages of the new entries."""
+        return {package.sha256: package for entry in self.entries for package in entry.update.packages}
+
+
+@frozen
 class Seeded:
     """
     How a submission ended.
 
     @ivar received: peers that hold the updates and all their packages.
-    @ivar unreachable: peers that were chosen and did not answer; others took their place (H8).
+    @ivar unreachable: peers that were chosen and could not be reached, or left; others took their place (H8).
+    @ivar slow: peers that were told and did not make progress; others were told as well.
     """
 
-    received: frozenset[PeerName]
-    unreachable: frozenset[PeerName]
+    received: frozenset[PeerName] = frozenset()
+    unreachable: frozenset[PeerName] = frozenset()
+    slow: frozenset[PeerName] = frozenset()
+
+
+@define(eq=False)
+class _Told:
+    """
+    A peer that was told; what it holds, and when it last showed that something goes on.
+
+    @ivar heard: packages of which it said what it holds; C{asked}: those of which it was asked to.
+    """
+
+    link: ILink
+    moved: float
+    sent: int = 0
+    holding: set[Digest] = field(factory=set)
+    heard: set[Digest] = field(factory=set)
+    asked: set[Digest] = field(factory=set)
 
 
 @implementer(IPeerEvents)
 @define(eq=False)
-class Submission:
+class Submission(Visitor):
     """
     Brings entries and their packages to some of the peers, and ends when these have received them.
 
-    @ivar greeting: what to say in L{hello}.
-    @ivar judge: raises if a peer may not link, as L{IPeerEvents.admit}.
-    @ivar entries: the new entries, in order.
-    @ivar earlier: envelopes that a peer may lack before them; from the directory.
-    @ivar candidates: the peers of the target groups and where they listen.
-    @ivar wanted: how many must have received.
+    Begin by starting the network with it: so that nothing is registered where nobody could be served.
+
     @ivar told: called with the peers that received so far, whenever that changes.
     """
 
@@ -60,57 +103,74 @@ class Submission:
     _random: Random
     _network: INetwork
     _server: Server
-    greeting: tuple[str, Seq, Digest, bytes]
-    judge: Callable[[PeerName, Digest, bytes], object]
-    entries: Sequence[Entry]
-    earlier: Mapping[Seq, bytes]
-    candidates: Mapping[PeerName, Sequence[Address]]
-    wanted: int
-    told: Callable[[Collection[PeerName]], None]
+    told: Callable[[Collection[PeerName]], None] = lambda received: None
     received: set[PeerName] = field(factory=set, init=False)
     unreachable: set[PeerName] = field(factory=set, init=False)
+    slow: set[PeerName] = field(factory=set, init=False)
+    _errand: Errand = field(default=Errand((), {}, {}, 0), init=False)
+    _needed: set[Digest] = field(factory=set, init=False)
     _left: list[PeerName] = field(factory=list, init=False)
     _trying: set[PeerName] = field(factory=set, init=False)
-    _holding: dict[PeerName, set[Digest]] = field(factory=dict, init=False)
+    _links: dict[PeerName, _Told] = field(factory=dict, init=False)
     _done: Deferred[Seeded] = field(factory=Deferred, init=False)
     _deadline: IDelayedCall | None = field(default=None, init=False)
+    _watching: IDelayedCall | None = field(default=None, init=False)
     _log = Logger()
 
-    def run(self, within: float) -> Deferred[Seeded]:
+    def run(self, errand: Errand, within: float) -> Deferred[Seeded]:
         """
-        Begin; the network must have been started with this object.
+        Do the errand, once.
 
         Fires when the wanted number have received, or when C{within} seconds are over or no candidate is
-        left, with what was reached.
+        left, with what was reached.  What the server does not hold is left for the peers to find elsewhere.
+        Peers that are linked are served until the network is stopped.
         """
-        self._left = sorted(self.candidates)
+        self._errand = errand
+        newest = errand.entries[-1]
+        self.greeting = (self.greeting[0], newest.seq, newest.digest, self.greeting[3])
+        self._left = sorted(errand.candidates)
         self._random.shuffle(self._left)
-        self._deadline = self._reactor.callLater(within, self._end)
-        for package in (package for entry in self.entries for package in entry.update.packages):
+        for package in errand.packages.values():
             self._server.know(package)
+        self._needed = {
+            digest for digest, package in errand.packages.items() if len(self._server.held(package))
+        }
+        self._deadline = self._reactor.callLater(within, self._end)
+        self._watch()
         self._more()
         return self._done
+
+    @property
+    def so_far(self) -> Seeded:
+        """What was reached until now."""
+        return Seeded(frozenset(self.received), frozenset(self.unreachable), frozenset(self.slow))
 
     def _more(self) -> None:
         """Dial as many more candidates as are needed in the place of those that failed (H8)."""
         while (
             self._left
             and len(self._trying) < DIALS
-            and len(self.received) + len(self._trying) < self.wanted
+            and len(self.received) + len(self._trying) < self._errand.wanted
             and not self._done.called
         ):
             peer = self._left.pop()
             self._trying.add(peer)
-            self._network.dial(peer, self.candidates[peer]).addCallbacks(
+            self._network.dial(peer, self._errand.candidates[peer]).addCallbacks(
                 self._dialled, self._failed, errbackArgs=(peer,)
             )
-        enough = len(self.received) >= self.wanted
-        if enough or not (self._left or self._trying):
+        enough = len(self.received) >= self._errand.wanted
+        if enough or not (self._left or self._trying or self.slow):
             self._end()
 
     def _dialled(self, link: ILink) -> None:
-        if not self._done.called:
-            link.notify(self.entries, [entry.seq for entry in self.entries if entry.update.packages])
+        if self._done.called:
+            return
+        self._links[link.peer] = _Told(link, self._reactor.seconds())
+        link.notify(self._errand.entries, [entry.seq for entry in self._errand.entries if self._whole(entry)])
+
+    def _whole(self, entry: Entry) -> bool:
+        packages = entry.update.packages
+        return bool(packages) and all(package.sha256 in self._needed for package in packages)
 
     def _failed(self, failure: object, peer: PeerName) -> None:
         trouble = getattr(failure, "value", failure)
@@ -119,67 +179,100 @@ class Submission:
         self._gone(peer)
 
     def _gone(self, peer: PeerName) -> None:
-        if peer in self._trying:
+        self._links.pop(peer, None)
+        if peer in self._trying or peer in self.slow:
             self._trying.discard(peer)
+            self.slow.discard(peer)
             self.unreachable.add(peer)
             self._more()
 
+    def _watch(self) -> None:
+        self._watching = self._reactor.callLater(WATCH, self._look_around)
+
+    def _look_around(self) -> None:
+        """Tell others, too, if somebody makes no progress."""
+        now = self._reactor.seconds()
+        for peer, told in self._links.items():
+            sent = self._server.sent.get(peer, 0)
+            if sent != told.sent:
+                told.sent, told.moved = sent, now
+            if peer in self._trying and now - told.moved >= STALLED:
+                self._trying.discard(peer)
+                self.slow.add(peer)
+            self._ask(told)
+        self._watch()
+        self._more()
+
+    def _ask(self, told: _Told) -> None:
+        """Ask a peer that may have had the packages before, and would have no reason to say so."""
+        if told.link.head < self._errand.entries[-1].seq:
+            return
+        for digest in sorted(self._needed - told.holding - told.heard - told.asked):
+            told.asked.add(digest)
+            told.link.holding(digest, self._errand.packages[digest].pieces.count, Bits())
+
+    def stop(self) -> None:
+        """Begin nothing more, send nothing more; what L{run} returned fires with what was reached."""
+        self._server.uplink.stop()
+        self._end()
+
     def _end(self) -> None:
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
+        for timer in (self._deadline, self._watching):
+            if timer is not None and timer.active():
+                timer.cancel()
         if not self._done.called:
-            self._done.callback(Seeded(frozenset(self.received), frozenset(self.unreachable)))
+            self._done.callback(self.so_far)
 
-    def _holds(self, link: ILink, digest: Digest) -> None:
-        self._holding.setdefault(link.peer, set()).add(digest)
-        self._look(link)
+    def _moved(self, link: ILink) -> _Told | None:
+        """Something came from this peer: nobody need take its place."""
+        told = self._links.get(link.peer)
+        if told is not None:
+            told.moved = self._reactor.seconds()
+        return told
 
-    def _look(self, link: ILink) -> None:
+    def _holds(self, link: ILink, digests: Collection[Digest]) -> None:
+        told = self._moved(link)
+        if told is not None:
+            told.holding.update(digests)
+            self._look(told)
+
+    def _look(self, told: _Told) -> None:
         """Has this peer received everything?"""
-        needed = {package.sha256 for entry in self.entries for package in entry.update.packages}
-        whole = needed <= self._holding.get(link.peer, set())
-        if link.peer in self._trying and whole and link.head >= self.entries[-1].seq:
-            self._trying.discard(link.peer)
-            self.received.add(link.peer)
+        peer = told.link.peer
+        if peer in self.received or told.link.head < self._errand.entries[-1].seq:
+            return
+        if self._needed <= told.holding:
+            self._trying.discard(peer)
+            self.slow.discard(peer)
+            self.received.add(peer)
             self.told(frozenset(self.received))
             self._more()
 
     # What linked peers tell and ask: L{IPeerEvents}.
 
-    def hello(self) -> tuple[str, Seq, Digest, bytes]:
-        """See L{IPeerEvents}."""
-        return self.greeting
-
-    def admit(self, peer: PeerName, fingerprint: Digest, member: bytes) -> None:
-        """See L{IPeerEvents}."""
-        self.judge(peer, fingerprint, member)
-
-    def linked(self, link: ILink, head: Seq, top: Digest) -> None:
-        """See L{IPeerEvents}."""
-
     def unlinked(self, link: ILink) -> None:
         """See L{IPeerEvents}."""
-        self._server.uplink.lost(link.peer)
-        self._gone(link.peer)
+        told = self._links.get(link.peer)
+        if told is None or told.link is link:
+            self._server.uplink.lost(link.peer)
+            self._gone(link.peer)
 
     def acked(self, link: ILink, head: Seq) -> None:
         """See L{IPeerEvents}."""
-        self._look(link)
+        told = self._moved(link)
+        if told is not None:
+            self._look(told)
 
     def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> None:
         """See L{IPeerEvents}; what others submitted meanwhile does not matter here."""
-        for entry in self.entries:
-            if entry.seq in holding:
-                for package in entry.update.packages:
-                    self._holds(link, package.sha256)
-
-    def reload_asked(self, link: ILink) -> None:
-        """See L{IPeerEvents}."""
+        held = [entry for entry in self._errand.entries if entry.seq in holding]
+        self._holds(link, [package.sha256 for entry in held for package in entry.update.packages])
 
     def table_wanted(self, link: ILink, have: IdSet) -> Sequence[bytes]:
         """See L{IPeerEvents}: the new entries, and the earlier ones a peer may lack."""
-        known = dict(self.earlier) | {entry.seq: entry.envelope for entry in self.entries}
-        return [known[seq] for seq in sorted(known) if seq not in have][:64]
+        self._moved(link)
+        known = dict(self._errand.earlier) | {entry.seq: entry.envelope for entry in self._errand.entries}
+        return [known[seq] for seq in sorted(known) if seq not in have][:PAGE]
 
     def hashes_wanted(self, link: ILink, digest: Digest) -> bytes:
         """See L{IPeerEvents}."""
@@ -191,9 +284,13 @@ class Submission:
 
     def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
         """See L{IPeerEvents}."""
-        package = self._server.package(digest)
-        if package is not None:
-            self._saw(link, package, Bits.decode(raw, package.pieces.count))
+        package, told = self._server.package(digest), self._links.get(link.peer)
+        if package is None:
+            return
+        self._saw(link, package, Bits.decode(raw, package.pieces.count))
+        if told is not None and digest in told.asked:
+            # Lest it thinks that it was asked because we lack the package.
+            link.holding(digest, package.pieces.count, self._server.held(package))
 
     def have_told(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""
@@ -203,12 +300,11 @@ class Submission:
 
     def _saw(self, link: ILink, package: Package, bits: Bits) -> None:
         self._server.uplink.saw(link.peer, package, bits)
+        told = self._moved(link)
+        if told is not None:
+            told.heard.add(package.sha256)
         if len(bits) == package.pieces.count:
-            self._holds(link, package.sha256)
-
-    def offered(self, link: ILink, digest: Digest, index: int) -> None:
-        """See L{IPeerEvents}; nothing is fetched here."""
-        link.decline(digest, index)
+            self._holds(link, [package.sha256])
 
     def declined(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""
@@ -217,7 +313,3 @@ class Submission:
     def drained(self, link: ILink) -> None:
         """See L{IPeerEvents}."""
         self._server.uplink.go_on()
-
-    def output_wanted(self, link: ILink, seq: Seq) -> bytes:
-        """See L{IPeerEvents}."""
-        raise NotHere("nothing is installed by a submitter")
