@@ -12,9 +12,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from clumpt.apps import conf_options
-from clumpt.apps.conf_enrol import Delivery, Newcomers, add
-from clumpt.apps.conf_env import Environment, Keys, Places, Site, survey
+from clumpt.apps.conf_enrol import Newcomers, add
+from clumpt.apps.conf_env import Environment, Site, survey
 from clumpt.apps.conf_init import NewDeployment, create, publish
+from clumpt.apps.conf_issue import Delivery
+from clumpt.apps.conf_keys import Keys, Places
 from clumpt.apps.conf_talk import Talk
 from clumpt.configfile import load
 from clumpt.errors import PeerUnreachable

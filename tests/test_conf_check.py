@@ -2,8 +2,8 @@
 
 from attrs import evolve
 
+from clumpt.apps.conf_alter import set_groups
 from clumpt.apps.conf_check import check
-from clumpt.apps.conf_enrol import set_groups
 from clumpt.model import GroupName, PeerName, PeerStatus, Settings
 from clumpt.trust.pki import ADMIN, SUBMITTER
 from clumpt.trust.signer import Signer

@@ -5,14 +5,17 @@ from pathlib import Path
 
 from attrs import evolve
 
-from clumpt.apps.conf_enrol import Delivery, add, remove, renew, revoke, set_groups
-from clumpt.apps.conf_show import rewire
+from clumpt.apps.conf_alter import remove, renew, revoke, set_groups
+from clumpt.apps.conf_enrol import add
+from clumpt.apps.conf_issue import Delivery
+from clumpt.apps.conf_settings import rewire
 from clumpt.configfile import load
 from clumpt.connectivity import bearing, within
 from clumpt.errors import BadInput, Conflict, DirectoryUnavailable, IdentityError, NothingMatched, Untrusted
 from clumpt.model import GroupName, PeerName, PeerStatus
 from clumpt.testing.keys import Deployment
 from clumpt.trust.pki import ADMIN, Identity, expires, fingerprint
+from clumpt.trust.signer import Signer
 from tests.conf_case import NOW, ConfCase
 
 ALL, INTEL = GroupName("all"), GroupName("intel")
@@ -106,6 +109,20 @@ class AddTests(EnrolCase):
         self.assertEqual(load(folder / "clumpt.ini").tls.key, folder / "clumpt/tls/peer-key.pem")
         self.assertEqual((folder / "clumpt/tls/peer-key.pem").stat().st_mode & 0o777, 0o600)
 
+    def test_unwritable(self) -> None:
+        """Where the bundle cannot be written, the node is not added."""
+        folder = self.out / "nodes/n1"
+        folder.mkdir(parents=True)
+        (folder / "clumpt").write_text("a file, not a folder")
+        told = self.fails(BadInput, lambda: self.add_failing("n1", "-g", "all", unpacked=True))
+        self.assertIn("cannot make the folder", told)
+        (folder / "clumpt").unlink()
+        (folder / "clumpt.ini").unlink()
+        (folder / "clumpt.ini").mkdir()
+        told = self.fails(BadInput, lambda: self.add_failing("n1", "-g", "all", unpacked=True))
+        self.assertIn("cannot write", told)
+        self.assertEqual(self.names(self.site().peers), [])
+
     def test_own_certificate(self) -> None:
         """A node that has its key already brings its certificate, and its key stays where it is."""
         self.add("n1", "-g", "all", unpacked=True)
@@ -122,8 +139,8 @@ class AddTests(EnrolCase):
         self.fails(BadInput, lambda: self.add_failing("n4", "-g", "all", "--certificate", str(bad)))
         self.fails(BadInput, lambda: self.add_failing("n[5-6]", "-g", "all", "--certificate", str(pem)))
 
-    def add_failing(self, *words: str) -> object:
-        return add(self.env, self.newcomers(*words), Delivery(self.out / "nodes"))
+    def add_failing(self, *words: str, unpacked: bool = False) -> object:
+        return add(self.env, self.newcomers(*words), Delivery(self.out / "nodes", unpacked))
 
     def test_again(self) -> None:
         """The same again does nothing; what was cut short is finished."""
@@ -157,7 +174,10 @@ class AddTests(EnrolCase):
             ("N1", "-g", "all"),
         ):
             self.assertIn("n1", self.fails(Conflict, lambda words=words: self.add_failing(*words)))
-        self.assertIn("tool", self.fails(BadInput, lambda: self.add_failing(ADMIN, "-g", "all")))
+        for name in (ADMIN, "Clumpt-Admin", "clumpt-replicator"):
+            told = self.fails(BadInput, lambda name=name: self.add_failing(name, "-g", "all"))
+            self.assertIn("tool", told)
+        self.assertIn("letters", self.fails(BadInput, lambda: self.add_failing("a,A", "-g", "all")))
         self.assertEqual(self.directory.server.contents, before)
 
     def test_new_group(self) -> None:
@@ -234,6 +254,21 @@ class ChangeTests(EnrolCase):
         self.assertEqual(after.generation, before.generation + 1)
         self.assertNotEqual(after.fingerprint, before.fingerprint)
 
+    def test_stolen(self) -> None:
+        """A stolen key is revoked besides, and everybody is told; without the root key nothing is done."""
+        old = self.peer("n1")
+        self.did(renew(self.env, "n1", Delivery(self.out / "nodes"), stolen=True))
+        keyring = self.site().keyring
+        self.assertIn("revoked", self.fails(Untrusted, lambda: keyring.member(old.member)))
+        self.assertEqual(keyring.member(self.peer("n1").member).peer, "n1")
+        self.assertEqual(len(self.network.reloaded), 6)
+        self.env.keys.places.root_key.unlink()
+        before = self.directory.server.snapshot()
+        nodes = Delivery(self.out / "nodes")
+        told = self.fails(BadInput, lambda: renew(self.env, "n1", nodes, stolen=True))
+        self.assertIn("root key", told)
+        self.assertEqual(self.directory.server.contents, before)
+
     def test_renew_bad(self) -> None:
         """It mends a statement that is not good."""
         self.did(self.directory.put_peer(evolve(self.peer("n1"), member=b"{}")))
@@ -253,14 +288,14 @@ class ChangeTests(EnrolCase):
             self.assertGreater(expires(identity.certificate), self.now + 3600 * 86400)
 
     def test_remove(self) -> None:
-        """Who goes is gone from entry and lists; its key is revoked, and who knew it is told."""
+        """Who goes is gone from entry and lists, its key is revoked; those it may be linked to are told."""
         old = self.peer("n3")
         knew = {peer.name for peer in self.site().peers if "n3" in peer.neighbours}
         self.did(remove(self.env, "n3"))
         site = self.site()
         self.assertNotIn("n3", self.names(site.peers))
         self.assertFalse([peer for peer in site.peers if "n3" in peer.neighbours])
-        self.assertLessEqual(knew, set(self.network.reloaded))
+        self.assertLessEqual(knew | set(old.neighbours), set(self.network.reloaded))
         self.assertEqual(site.keyring.version, 2)
         self.assertIn("revoked", self.fails(Untrusted, lambda: site.keyring.member(old.member)))
 
@@ -275,6 +310,19 @@ class ChangeTests(EnrolCase):
         (self.out / "safe").rename(self.env.keys.places.root_key)
         self.did(revoke(self.env, [old.fingerprint]))
         self.assertEqual(self.site().keyring.root.revoked, {old.fingerprint})
+
+    def test_several_root_keys(self) -> None:
+        """Where a root document needs several signatures, nodes go all the same, unrevoked."""
+        places = self.env.keys.places
+        signer = Signer.load(places.root_key)
+        root = self.site().keyring.root
+        other = Signer.generate()
+        keys = (*root.keys, other.public("other"))
+        two = evolve(root, version=2, keys=keys, root_keys=root.root_keys | {other.keyid}, threshold=2)
+        self.did(self.directory.add_root(2, other.cosign(signer.sign_root(two))))
+        self.did(remove(self.env, "n3"))
+        self.assertIn("needs 2 signatures", self.said())
+        self.assertEqual(self.site().keyring.version, 2)
 
     def test_come_back(self) -> None:
         """Who was removed can come back: its new statement is newer than all before."""

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from attrs import evolve
 
-from clumpt.apps.conf_env import Keys, Places
 from clumpt.apps.conf_init import NewDeployment, advice, create, identifier, publish
+from clumpt.apps.conf_keys import Keys, Places
 from clumpt.apps.rooms import ldap_tls
 from clumpt.configfile import load
 from clumpt.errors import BadInput, Conflict, DirectoryRefused, IdentityError
@@ -84,8 +84,9 @@ class CreateTests(ConfCase):
         self.make()
         before = {name: (self.out / name).read_bytes() for name in MADE}
         for gone in ("clumpt.ini", "clumpt/root.json"):
-            again = lambda: create(self.out, NewDeployment("other", ("ldap://x",)), NOW)  # noqa: E731
-            self.assertIn("nothing was changed", self.fails(Conflict, again))
+            other = NewDeployment("other", ("ldap://x",))
+            told = self.fails(Conflict, lambda other=other: create(self.out, other, NOW))
+            self.assertIn("nothing was changed", told)
             self.assertEqual({name: (self.out / name).read_bytes() for name in before}, before)
             (self.out / gone).unlink()
             del before[gone]

@@ -164,6 +164,23 @@ class WordsTests(SynchronousTestCase):
             self.assertIn("dn: ", said.schema_text(parsed(said.Schema, "-f", name)))
         self.assertRaises(UsageError, parsed, said.Schema, "-f", "sql")
 
+    def test_version(self) -> None:
+        """The version is Clumpt's, behind a command too."""
+        for kind in (Options, said.Add):
+            stdout = StringIO()
+            self.patch(sys, "stdout", stdout)
+            self.assertRaises(SystemExit, kind().parseOptions, ["--version"])
+            self.assertTrue(stdout.getvalue().startswith("Clumpt "))
+
+    def test_help(self) -> None:
+        """The help says how the tool is called, and every command has one of its own."""
+        self.assertTrue(str(Options()).startswith("Usage: clumptconf [--config FILE] COMMAND"))
+        for name, *_ in Options.subCommands:
+            stdout = StringIO()
+            self.patch(sys, "stdout", stdout)
+            self.assertRaises(SystemExit, Options().parseOptions, [name, "--help"])
+            self.assertIn(f"COMMAND [words] {name}", stdout.getvalue())
+
     def test_no_command(self) -> None:
         """Without a command all of them are told."""
         stderr = StringIO()

@@ -2,15 +2,8 @@
 
 from attrs import evolve
 
-from clumpt.apps.conf_show import (
-    ago,
-    change_group,
-    change_settings,
-    list_nodes,
-    neighbours,
-    parse_settings,
-    show,
-)
+from clumpt.apps.conf_settings import change_group, change_settings, parse_settings
+from clumpt.apps.conf_show import ago, list_nodes, neighbours, show
 from clumpt.errors import BadInput, NothingMatched
 from clumpt.model import GroupName, PeerName, PeerStatus, Settings
 from clumpt.trust.pki import ADMIN

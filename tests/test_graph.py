@@ -17,6 +17,8 @@ from clumpt.model import Address, GroupName, Peer, PeerName, Settings
 ADDRESS = Address("10.0.0.1", 1, 2)
 ALL = GroupName("all")
 SITE = Settings("site")
+#: Slow machines are no fault of the code.
+CALM = settings(deadline=None)
 
 
 def a_peer(name: str, *groups: str, rack: str = "", neighbours: Sequence[str] = ()) -> Peer:
@@ -59,6 +61,7 @@ class WireTests(SynchronousTestCase):
     """L{wire} gives every peer good neighbours, whatever the groups, the racks and the old lists."""
 
     @given(clusters(), sites)
+    @CALM
     def test_good_neighbours(self, peers: list[Peer], site: Settings) -> None:
         """Each knows others of its own groups only (R69), at least one of each (R70), nobody twice."""
         by_name = {peer.name: peer for peer in peers}
@@ -72,6 +75,7 @@ class WireTests(SynchronousTestCase):
                 self.assertFalse(peer.groups.isdisjoint(by_name[other].groups))
 
     @given(clusters(), sites)
+    @CALM
     def test_rings(self, peers: list[Peer], site: Settings) -> None:
         """Along each group's ring everybody is reached from everybody (H13)."""
         after = rewired(peers, site)
@@ -82,6 +86,7 @@ class WireTests(SynchronousTestCase):
                 self.assertTrue(len(ring) == 1 or follower in graph[name])
 
     @given(clusters(), sites)
+    @CALM
     def test_known(self, peers: list[Peer], site: Settings) -> None:
         """Each is known by M, or by everybody whom it shares a group with (R74)."""
         after = rewired(peers, site)
@@ -91,6 +96,7 @@ class WireTests(SynchronousTestCase):
                 self.assertGreaterEqual(known[name], min(site.known_by, len(names) - 1), (name, group))
 
     @given(clusters(), sites)
+    @CALM
     def test_number(self, peers: list[Peer], site: Settings) -> None:
         """Each knows N, or all that it may know (R72)."""
         for peer in rewired(peers, site):
@@ -98,6 +104,7 @@ class WireTests(SynchronousTestCase):
             self.assertGreaterEqual(len(peer.neighbours), min(site.neighbours, len(around)))
 
     @given(st.integers(0, 24), sites, st.integers())
+    @CALM
     def test_not_more(self, number: int, site: Settings, seed: int) -> None:
         """In one group nobody knows more than N; one more, if M leaves no choice."""
         for peer in rewired(a_cluster(number), site, seed):
@@ -105,12 +112,14 @@ class WireTests(SynchronousTestCase):
             self.assertLessEqual(len(peer.neighbours), max(site.neighbours, site.known_by) + slack)
 
     @given(clusters(), sites, st.integers())
+    @CALM
     def test_settled(self, peers: list[Peer], site: Settings, seed: int) -> None:
         """What is good already is not changed, whatever the dice say."""
         after = rewired(peers, site)
         self.assertEqual(rewired(after, site, seed), after)
 
     @given(clusters(), sites, st.integers())
+    @CALM
     def test_same_seed(self, peers: list[Peer], site: Settings, seed: int) -> None:
         """The same seed gives the same lists, in whatever order the peers are named."""
         self.assertEqual(wire(peers, site, Random(seed)), wire(peers[::-1], site, Random(seed)))
@@ -161,7 +170,7 @@ class ChangeTests(SynchronousTestCase):
         self.assertEqual(len(changed(before, after)), 1 + 2)
 
     @given(st.integers(10, 40), st.integers())
-    @settings(max_examples=25)
+    @settings(CALM, max_examples=25)
     def test_one_more_of_two_groups(self, number: int, seed: int) -> None:
         """Nor does it change more with two groups: at most M for each."""
         before = rewired(a_cluster(number, "all", "intel") + [a_peer(f"b{n}", "all") for n in range(9)])
@@ -225,7 +234,7 @@ class ConnectivityTests(SynchronousTestCase):
     """The figures that an administrator is told are true."""
 
     @given(graphs)
-    @settings(max_examples=300)
+    @settings(CALM, max_examples=300)
     def test_bearing(self, graph: dict[PeerName, list[PeerName]]) -> None:
         """As many failures are borne as trying all of them says."""
         borne = -1
@@ -238,6 +247,7 @@ class ConnectivityTests(SynchronousTestCase):
         self.assertEqual(bearing(graph, Random(0)), Bearing(borne, True))
 
     @given(graphs)
+    @CALM
     def test_weak_points(self, graph: dict[PeerName, list[PeerName]]) -> None:
         """The weak points are those that cut others off when they fail."""
         expected = [one for one in sorted(graph) if not reach_each_other(without(graph, [one]))]

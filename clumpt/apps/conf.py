@@ -19,11 +19,14 @@ from twisted.python.usage import UsageError
 from clumpt.aio import deferred
 from clumpt.apps import conf_options as said
 from clumpt.apps.ask import answer
+from clumpt.apps.conf_alter import remove, renew, revoke, set_groups
 from clumpt.apps.conf_check import check
-from clumpt.apps.conf_enrol import add, remove, renew, revoke, set_groups
-from clumpt.apps.conf_env import Environment, Keys, Places
+from clumpt.apps.conf_enrol import add
+from clumpt.apps.conf_env import Environment
 from clumpt.apps.conf_init import advice, create, publish
-from clumpt.apps.conf_show import change_group, change_settings, list_nodes, neighbours, rewire, show
+from clumpt.apps.conf_keys import Keys, Places
+from clumpt.apps.conf_settings import change_group, change_settings, rewire
+from clumpt.apps.conf_show import list_nodes, neighbours, show
 from clumpt.apps.conf_talk import Talk
 from clumpt.apps.connect import ADMIN_FILES, as_tool, calling_network
 from clumpt.apps.oneshot import OneShotOptions, Status, nowhere, one_shot
@@ -66,6 +69,10 @@ class Options(OneShotOptions):
         ["check", None, said.Check, "Check everything, and say how to mend what is wrong."],
     ]
 
+    def getSynopsis(self) -> str:
+        """What --help begins with: under twistd it goes on from there."""
+        return self.synopsis if self.parent is not None else f"Usage: clumptconf {self.synopsis}"
+
     def postOptions(self) -> None:
         """Complain if there is no command."""
         super().postOptions()
@@ -80,7 +87,8 @@ async def _add(env: Environment, words: Mapping[str, Any]) -> None:
 
 @deferred
 async def _renew(env: Environment, words: Mapping[str, Any]) -> None:
-    await renew(env, words["nodes"], said.delivery(words, env.keys.places.bundles))
+    bundles = said.delivery(words, env.keys.places.bundles)
+    await renew(env, words["nodes"], bundles, bool(words["stolen"]))
 
 
 _VERBS: Mapping[str, Verb] = {

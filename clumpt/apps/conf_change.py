@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from attrs import evolve
@@ -14,7 +15,7 @@ from clumpt.apps.nodes import fold
 from clumpt.apps.visitor import Visitor, greeting
 from clumpt.errors import ClumptError, PeerUnreachable
 from clumpt.graph import wire
-from clumpt.model import Peer, PeerName
+from clumpt.model import GroupName, Peer, PeerName
 from clumpt.trust.pki import ADMIN
 
 T = TypeVar("T")
@@ -63,6 +64,12 @@ def names(peers: Collection[Peer]) -> str:
     return fold(peer.name for peer in peers) if peers else "none"
 
 
+def similar(group: GroupName, site: Site) -> str:
+    """A question whether another group of C{site} was meant, if there is one of a similar name."""
+    close = get_close_matches(group, [known.name for known in site.groups], 1)
+    return f" (or did you mean {close[0]}?)" if close else ""
+
+
 def write(env: Environment, peers: Collection[Peer]) -> Deferred[None]:
     """Put C{peers} into the directory."""
     return each(peers, env.directory.put_peer, WRITES)
@@ -79,29 +86,34 @@ async def tell(env: Environment, site: Site, peers: Sequence[Peer]) -> None:
     if not called:
         return
     told: list[PeerName] = []
-    silent: dict[PeerName, str] = {}
+    try:
+        await _call(env, site, called, told)
+    except ClumptError as wrong:
+        env.talk.say(f"The peers could not be told: {wrong}")
+    silent = {peer.name for peer in called}.difference(told)
+    if told:
+        env.talk.say(f"Told: {fold(told)}")
+    if silent:
+        within = f"{site.settings.interval:g} s"
+        env.talk.say(f"Not told, they notice within {within} of being up: {fold(silent)}")
+
+
+async def _call(env: Environment, site: Site, peers: Sequence[Peer], told: list[PeerName]) -> None:
+    greets = await greeting(env.directory, site.keyring, PeerName(ADMIN))
     network = env.network()
 
     async def call(peer: Peer) -> None:
         try:
             link = await network.dial(peer.name, peer.addresses)
-        except PeerUnreachable as wrong:
-            silent[peer.name] = str(wrong)
-        else:
-            link.reload()
-            link.close()
-            told.append(peer.name)
+        except PeerUnreachable:
+            # Who is down is told to the administrator together with the others.
+            return
+        link.reload()
+        link.close()
+        told.append(peer.name)
 
     try:
-        greets = await greeting(env.directory, site.keyring, PeerName(ADMIN))
         await network.start(Visitor(greets, site.keyring))
-        await each(called, call, CALLS)
-    except ClumptError as wrong:
-        env.talk.say(f"The peers could not be told: {wrong}")
-        silent.update(dict.fromkeys({peer.name for peer in called} - set(told), str(wrong)))
+        await each(peers, call, CALLS)
     finally:
         await network.stop()
-    if told:
-        env.talk.say(f"Told: {fold(told)}")
-    if silent:
-        env.talk.say(f"Not told, they notice within {site.settings.interval:g} s of being up: {fold(silent)}")

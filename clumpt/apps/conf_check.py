@@ -7,8 +7,9 @@ from pathlib import Path
 
 from clumpt.aio import deferred
 from clumpt.apps import conf_findings
-from clumpt.apps.conf_env import DIRECTORY, Environment, Keys, Site, load_certificate, survey
+from clumpt.apps.conf_env import Environment, Site, survey
 from clumpt.apps.conf_findings import Finding, Level
+from clumpt.apps.conf_keys import DIRECTORY, Keys, load_certificate
 from clumpt.apps.oneshot import Status, status_of
 from clumpt.errors import BadInput, ClumptError
 from clumpt.trust.signer import Signer

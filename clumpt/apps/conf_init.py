@@ -8,15 +8,16 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from clumpt.aio import deferred
-from clumpt.apps.conf_bundle import File, ini, make_folder, tls_section, write_folder
-from clumpt.apps.conf_env import Environment, Places, Statement
+from clumpt.apps.conf_bundle import ini, make_folder, tls_section
+from clumpt.apps.conf_env import Environment
+from clumpt.apps.conf_keys import Places, Statement
 from clumpt.apps.connect import ADMIN_FILES, SUBMITTER_FILES
 from clumpt.config import DirectorySection
 from clumpt.errors import BadDocument, BadInput, Conflict, DirectoryRefused, Untrusted
 from clumpt.ldap import layout, schema, slapd
 from clumpt.ldap.bootstrap import bootstrap, ldif
 from clumpt.model import Peer, PeerName, Settings, is_name
-from clumpt.trust.files import PRIVATE, PUBLIC, read, write
+from clumpt.trust.files import PUBLIC, read, write
 from clumpt.trust.keyring import Keyring
 from clumpt.trust.pki import ADMIN, SUBMITTER, Authority, Identity, Validity, certificate_digest, fingerprint
 from clumpt.trust.root import Root, Submitter
@@ -103,14 +104,11 @@ def _directory_server(places: Places, authority: Authority, new: NewDeployment, 
     """What the directory servers need: a certificate for the hosts of their URIs, and OpenLDAP's LDIF."""
     hosts = [host for uri in new.uris if (host := urlsplit(uri).hostname)] or ["localhost"]
     server = authority.server(dict.fromkeys(hosts), validity)
-    files = {
-        "ca.pem": File(authority.identity.certificate_pem),
-        "server.pem": File(server.certificate_pem),
-        "server-key.pem": File(server.key_pem(), PRIVATE),
-        **{name: File(text.encode()) for name, text in _openldap(places.directory, new).items()},
-    }
     make_folder(places.directory, 0o700)
-    write_folder(files, places.directory)
+    server.save(places.directory / "server.pem", places.directory / "server-key.pem")
+    write(places.directory / "ca.pem", authority.identity.certificate_pem, PUBLIC)
+    for name, text in _openldap(places.directory, new).items():
+        write(places.directory / name, text.encode(), PUBLIC)
 
 
 def _openldap(folder: Path, new: NewDeployment) -> dict[str, str]:

@@ -10,8 +10,9 @@ from typing import Any
 from twisted.python.usage import UsageError
 
 from clumpt.apps.conf_bundle import NOTIFY, UPDATE
-from clumpt.apps.conf_enrol import Delivery, Newcomers
+from clumpt.apps.conf_enrol import Newcomers
 from clumpt.apps.conf_init import BASE, NewDeployment, identifier
+from clumpt.apps.conf_issue import Delivery
 from clumpt.apps.nodes import expand, expand_hosts
 from clumpt.apps.words import AnyOrder
 from clumpt.errors import BadInput
@@ -185,10 +186,14 @@ class _OfNodes(AnyOrder):
 
 
 class Renew(_OfNodes):
-    """Give nodes new keys: after a reinstallation, or when a key was stolen."""
+    """
+    Give nodes new keys: after a reinstallation, or when a key was stolen.
 
-    optParameters = [_OUT]
-    optFlags = [_UNPACKED, _YES, _DRY]
+    C{clumpt-admin}, C{clumpt-submitter} and C{clumpt-directory} get new certificates for their keys.
+    """
+
+    optParameters = [_OUT, _PASSPHRASE]
+    optFlags = [["stolen", None, "Revoke the old keys; the root key is needed."], _UNPACKED, _YES, _DRY]
 
 
 class SetGroups(AnyOrder):

@@ -5,26 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import evolve
-
 from clumpt.aio import deferred
-from clumpt.apps.conf_change import changed, names, rewired, tell, write
 from clumpt.apps.conf_env import Environment, Site, survey
 from clumpt.apps.conf_talk import table
 from clumpt.apps.nodes import chosen, fold
-from clumpt.errors import BadDocument, BadInput, NothingMatched, Untrusted
+from clumpt.errors import BadDocument, NothingMatched, Untrusted
 from clumpt.kinds import nearest
-from clumpt.model import Group, GroupName, Peer, PeerName, PeerStatus, Settings
-
-#: What C{set} calls the settings, the symbols of the paper included, and how a value is read.
-_SETTINGS: Mapping[str, tuple[str, type]] = {
-    "interval": ("interval", float),
-    "initial": ("initial", int),
-    "N": ("neighbours", int),
-    "neighbours": ("neighbours", int),
-    "M": ("known_by", int),
-    "known_by": ("known_by", int),
-}
+from clumpt.model import GroupName, Peer, PeerName, PeerStatus
 
 
 def nodes_of(site: Site) -> list[Peer]:
@@ -101,7 +88,7 @@ async def show(env: Environment, node: str) -> None:
     for peer in peers:
         record = {**_fields(peer, statuses.get(peer.name)), "statement": _statement(site, peer)}
         records.append(record)
-        lines += [*([""] if lines else []), *_described(record)]
+        lines += [*([""] if lines else []), *described(record)]
     env.talk.show(lines, peers=records)
 
 
@@ -119,12 +106,12 @@ def _statement(site: Site, peer: Peer) -> dict[str, Any]:
     }
 
 
-def _described(record: Mapping[str, Any], indent: str = "") -> list[str]:
+def described(record: Mapping[str, Any], indent: str = "") -> list[str]:
     """C{record} a line for each field, what is in it indented."""
     lines = []
     for key, value in record.items():
         if isinstance(value, dict) and value:
-            lines += [f"{indent}{key}:", *_described(value, indent + "  ")]
+            lines += [f"{indent}{key}:", *described(value, indent + "  ")]
         else:
             text = " ".join(map(str, value)) if isinstance(value, list) else str(value or "-")
             lines.append(f"{indent}{key + ':':<13} {text}")
@@ -145,87 +132,3 @@ async def neighbours(env: Environment, node: str | None) -> None:
         {"name": peer.name, "knows": list(peer.neighbours), "known_by": known[peer.name]} for peer in peers
     ]
     env.talk.show(table([("NODE", "KNOWS", "KNOWN BY"), *rows]), peers=records)
-
-
-@deferred
-async def rewire(env: Environment) -> None:
-    """Put the neighbour lists in order, with as few changes as possible, and tell whom it concerns."""
-    site = await survey(env)
-    affected = changed(site, rewired(env, site))
-    if not affected:
-        env.talk.say("There is nothing to do: all neighbour lists are as they should be.")
-    elif await env.talk.agreed([f"Changed neighbours: {names(affected)}"]):
-        await write(env, affected)
-        await tell(env, site, affected)
-
-
-def parse_settings(old: Settings, words: list[str]) -> Settings:
-    """C{old} with what C{words}, each C{KEY=VALUE}, say; raises L{BadInput}."""
-    # Any: each setting has a type of its own.
-    found: dict[str, Any] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or key not in _SETTINGS:
-            known = ", ".join(_SETTINGS)
-            raise BadInput(f"{word!r} is no setting; write KEY=VALUE with one of {known}")
-        name, kind = _SETTINGS[key]
-        try:
-            found[name] = kind(value.removesuffix("%") if name == "initial" else value)
-        except ValueError as wrong:
-            raise BadInput(f"{word!r}: the value must be a number") from wrong
-    try:
-        settings = evolve(old, **found)
-    except ValueError as wrong:
-        raise BadInput(f"this setting is out of bounds: {wrong}") from wrong
-    if settings.initial > 100 or not settings.interval < 366 * 86400:
-        raise BadInput("initial is a percentage, at most 100; interval is at most a year, in seconds")
-    return settings
-
-
-@deferred
-async def change_settings(env: Environment, words: list[str]) -> None:
-    """Print the settings, after changing those that C{words} name (R49, R62, R72, R74)."""
-    old = (await survey(env)).settings
-    new = parse_settings(old, words)
-    if new != old and not env.talk.dry:
-        await env.directory.change_settings(new)
-        env.talk.say(f"The peers notice within {old.interval:g} s.")
-        if (new.neighbours, new.known_by) != (old.neighbours, old.known_by):
-            env.talk.say("The neighbour lists follow when you say: clumptconf rewire")
-    fields = {
-        "deployment": new.deployment,
-        "N": new.neighbours,
-        "M": new.known_by,
-        "initial": new.initial,
-        "interval": new.interval,
-    }
-    env.talk.show((f"{key}={value}" for key, value in fields.items()), settings=fields)
-
-
-@deferred
-async def change_group(
-    env: Environment, name: GroupName, description: str | None, installers: str | None
-) -> None:
-    """Create a group, or change its description or the installers that may be used for it (R11)."""
-    site = await survey(env)
-    group = next((one for one in site.groups if one.name == name), None) or _new_group(name)
-    if description is not None:
-        group = evolve(group, description=description)
-    if installers is not None:
-        group = evolve(group, installers=frozenset(word for word in installers.split(",") if word))
-    if not env.talk.dry:
-        await env.directory.put_group(group)
-    fields = {
-        "name": group.name,
-        "description": group.description,
-        "installers": sorted(group.installers),
-        "members": [peer.name for peer in site.peers if group.name in peer.groups],
-    }
-    env.talk.show(_described(fields), group=fields)
-
-
-def _new_group(name: GroupName) -> Group:
-    try:
-        return Group(name)
-    except ValueError as wrong:
-        raise BadInput(f"{name!r} cannot name a group: letters, digits, dots and dashes") from wrong

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from getopt import GetoptError, gnu_getopt
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.python.usage import Options, UsageError
+
+from clumpt.version import VERSION
 
 
 class AnyOrder(Options):
@@ -25,3 +28,8 @@ class AnyOrder(Options):
             takes = f"{name[2:]}=" in long if name.startswith("--") else f"{name[1:]}:" in short
             ordered += [name, value] if takes else [name]
         super().parseOptions([*ordered, "--", *others])
+
+    def opt_version(self) -> NoReturn:
+        """Print the version of Clumpt and exit."""
+        sys.stdout.write(f"Clumpt {VERSION}\n")
+        raise SystemExit(0)
