@@ -102,7 +102,7 @@ class FakeLink:
                     assert listed.matches(index, data)
                     await sleep(self.network.clock, 0.02)
                 self.far.holds.add(package.sha256)
-            if missing and entry.seq in holding:
+            if entry.update.packages and entry.seq in holding:
                 self.network.events.notified(self, [], [entry.seq], self.far.head)
             if self.far.installs and self.far.head >= entry.seq:
                 self.network.cluster.report(self.far.name, head=self.far.head, settled=self.far.head)
@@ -118,10 +118,7 @@ class FakeLink:
     def piece(self, digest: Digest, index: int, size: int) -> Deferred[bytes]:
         return fail(NotHere("not this one"))
 
-    def holding(self, digest: Digest, count: int, bits: Bits) -> None:
-        """As a real peer: whoever lacks pieces is told of ours."""
-        if digest in self.far.holds and len(bits) < count:
-            self.network.later(self.network.events.holding_told, self, digest, Bits.full(count).encode(count))
+    def holding(self, digest: Digest, count: int, bits: Bits) -> None: ...
 
     def have(self, digest: Digest, index: int) -> None: ...
 

@@ -23,7 +23,7 @@ from clumpt.pieces import Bits, Digest
 #: Peers dialled and served at the same time.
 DIALS = 32
 #: Seconds between looks at who makes progress.
-WATCH = 1.0
+WATCH = 5.0
 #: Seconds without any progress after which another peer is told as well (H8).
 STALLED = 30.0
 #: Envelopes in one page of the table.
@@ -74,18 +74,12 @@ class Seeded:
 
 @define(eq=False)
 class _Told:
-    """
-    A peer that was told; what it holds, and when it last showed that something goes on.
-
-    @ivar heard: packages of which it said what it holds; C{asked}: those of which it was asked to.
-    """
+    """A peer that was told; what it holds, and when it last showed that something goes on."""
 
     link: ILink
     moved: float
     sent: int = 0
     holding: set[Digest] = field(factory=set)
-    heard: set[Digest] = field(factory=set)
-    asked: set[Digest] = field(factory=set)
 
 
 @implementer(IPeerEvents)
@@ -199,17 +193,8 @@ class Submission(Visitor):
             if peer in self._trying and now - told.moved >= STALLED:
                 self._trying.discard(peer)
                 self.slow.add(peer)
-            self._ask(told)
         self._watch()
         self._more()
-
-    def _ask(self, told: _Told) -> None:
-        """Ask a peer that may have had the packages before, and would have no reason to say so."""
-        if told.link.head < self._errand.entries[-1].seq:
-            return
-        for digest in sorted(self._needed - told.holding - told.heard - told.asked):
-            told.asked.add(digest)
-            told.link.holding(digest, self._errand.packages[digest].pieces.count, Bits())
 
     def stop(self) -> None:
         """Begin nothing more, send nothing more; what L{run} returned fires with what was reached."""
@@ -284,13 +269,9 @@ class Submission(Visitor):
 
     def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
         """See L{IPeerEvents}."""
-        package, told = self._server.package(digest), self._links.get(link.peer)
-        if package is None:
-            return
-        self._saw(link, package, Bits.decode(raw, package.pieces.count))
-        if told is not None and digest in told.asked:
-            # Lest it thinks that it was asked because we lack the package.
-            link.holding(digest, package.pieces.count, self._server.held(package))
+        package = self._server.package(digest)
+        if package is not None:
+            self._saw(link, package, Bits.decode(raw, package.pieces.count))
 
     def have_told(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""
@@ -300,9 +281,7 @@ class Submission(Visitor):
 
     def _saw(self, link: ILink, package: Package, bits: Bits) -> None:
         self._server.uplink.saw(link.peer, package, bits)
-        told = self._moved(link)
-        if told is not None:
-            told.heard.add(package.sha256)
+        self._moved(link)
         if len(bits) == package.pieces.count:
             self._holds(link, [package.sha256])
 
