@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from clumpt.agent.answers import Answers
+from clumpt.agent.care import Care, Held, keeps
 from clumpt.agent.chain import Chain
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
@@ -55,6 +56,7 @@ class Manners:
     @ivar report_delay: seconds over which changes are gathered into one report.
     @ivar fanout: peers dialled at once when neighbours fail.
     @ivar upload: bytes per second given in total, 0 for no limit; likewise C{download}.
+    @ivar quota: bytes that the repository may take, 0 for no limit.
     """
 
     serve_installed: bool = False
@@ -63,6 +65,7 @@ class Manners:
     fanout: int = 10
     upload: float = 0.0
     download: float = 0.0
+    quota: int = 0
 
 
 @define(eq=False)
@@ -95,6 +98,7 @@ class Agent:
     server: Server = field(init=False)
     fetcher: Fetcher = field(init=False)
     spread: Spread = field(init=False)
+    care: Care = field(init=False)
     _hindrances: dict[Digest, str] = field(factory=dict, init=False)
     #: Entries of the chain that are not in the journal yet, so nothing is done about them.
     _undone: list[Entry] = field(factory=list, init=False)
@@ -154,6 +158,8 @@ class Agent:
             reactor, self.agenda, Gossip(), self.server, self.fetcher, self._entry, self._widen
         )
 
+        self.care = Care(reactor, self.repository, manners.quota, self._held, self.spread.restore)
+
     # Starting and stopping.
 
     @deferred
@@ -187,6 +193,7 @@ class Agent:
         await self._network.start(answers)
         self._network.keep(self.roster.neighbours())
         self.sync.start()
+        self.care.start()
         self.queue.wake()
         self.spread.fetch()
         await self.reporter.send()
@@ -227,6 +234,7 @@ class Agent:
         """End cleanly, whatever is under way; fires when all links are closed."""
         self._stopped = True
         self.sync.stop()
+        self.care.stop()
         self.spread.stop()
         self.queue.stop()
         self.reporter.stop()
@@ -315,14 +323,31 @@ class Agent:
             if whole and self.agenda.states[seq] is State.KNOWN:
                 self._journal.fetched(seq)
                 self.agenda.mark(seq, State.FETCHED)
+        self.care.useful(package)
+        self.care.tidy()
         self.spread.servable(seqs)
         self.spread.fetch()
         self.queue.wake()
+
+    def _held(self) -> list[Held]:
+        """The whole packages here, and whether they may be dropped."""
+        held = []
+        for digest in self.repository.digests():
+            package, users = self.server.package(digest), self.agenda.users(digest)
+            opened = any(not self.agenda.states[seq].settled for seq in users)
+            live = any(not self.agenda.withdrawn(seq) for seq in users)
+            others = self.spread.holders(package) if package is not None else []
+            kept = keeps(self.name, others, digest)
+            size = package.size if package is not None else 0
+            used = max(self.care.used.get(digest, 0.0), self.server.used.get(digest, 0.0))
+            held.append(Held(digest, size, used, opened, live, kept))
+        return held
 
     def _hindered(self, package: Package, reason: str) -> None:
         if package.sha256 not in self._hindrances:
             self._log.error("{file} cannot be kept here: {reason}", file=package.file, reason=reason)
         self._hindrances[package.sha256] = reason
+        self.care.make_room(package.size)
         self.reporter.wake()
 
     def status(self) -> PeerStatus:

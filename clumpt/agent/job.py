@@ -123,6 +123,10 @@ class Agenda:
         """The updates for this peer that use the package of C{digest}."""
         return self._users.get(digest, ())
 
+    def withdrawn(self, seq: Seq) -> bool:
+        """Was C{seq} withdrawn by a later update?"""
+        return seq in self._withdrawn
+
     def concerning(self) -> Mapping[Seq, Entry]:
         """Every update for this peer, settled or not."""
         return self._concerning

@@ -39,6 +39,8 @@ class Server:
     uplink: Uplink = field(init=False)
     _packages: dict[Digest, Package] = field(factory=dict, init=False)
     sent: dict[PeerName, int] = field(factory=dict, init=False)
+    #: When a package was last given to somebody, by the clock.
+    used: dict[Digest, float] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.uplink = Uplink(self._reactor, self._random, self._rate, self._source, self._links, self.held)
@@ -78,6 +80,7 @@ class Server:
         if data is None:
             raise NotHere(f"piece {index} of {package.sha256} is gone")
         self.sent[peer] = self.sent.get(peer, 0) + len(data)
+        self.used[package.sha256] = self._reactor.seconds()
         return data
 
     def _known(self, digest: Digest) -> Package:

@@ -67,6 +67,7 @@ class Spread:
     _entry: Callable[[Seq], Entry | None]
     _widen: Callable[[], object]
     _known: dict[PeerName, _Known] = field(factory=dict, init=False)
+    _lost: set[Digest] = field(factory=set, init=False)
     _watching: IDelayedCall | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -118,13 +119,34 @@ class Spread:
             # Who submits something again, or twice, is to know that it is here.
             self._inform(known, self._complete(holding))
 
+    def holders(self, package: Package) -> list[PeerName]:
+        """The linked peers that are known to hold all of C{package}."""
+        seqs = self._agenda.users(package.sha256)
+        return [
+            peer
+            for peer, known in self._known.items()
+            if any(seq in known.seqs for seq in seqs)
+            or len(known.pieces.get(package.sha256, ())) == package.pieces.count
+        ]
+
     def fetch(self) -> None:
         """Fetch what the first open updates need."""
         if self._stopped:
             return
-        for package in self._fetcher.want(self._agenda.wanted(AHEAD)):
+        for package in self._fetcher.want([*self._agenda.wanted(AHEAD), *self._restoring()]):
             self._begun(package)
         self._watch()
+
+    def restore(self, digest: Digest) -> None:
+        """A package that was here was damaged: fetch it again, though no open update needs it (H11)."""
+        self._lost.add(digest)
+        self.fetch()
+
+    def _restoring(self) -> list[Package]:
+        lost = [package for digest in sorted(self._lost) if (package := self._server.package(digest))]
+        lost = [package for package in lost if len(self._server.held(package)) < package.pieces.count]
+        self._lost = {package.sha256 for package in lost}
+        return lost
 
     def _begun(self, package: Package) -> None:
         """A package begins to arrive: who is known to hold it, and who else may?"""

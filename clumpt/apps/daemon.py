@@ -95,6 +95,7 @@ def manners(config: Config) -> Manners:
         fanout=config.limits.fanout,
         upload=config.limits.upload,
         download=config.limits.download,
+        quota=config.limits.quota,
     )
 
 
