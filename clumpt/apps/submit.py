@@ -8,6 +8,7 @@ from typing import Any
 
 from twisted.python.usage import UsageError
 
+from clumpt.apps.demo import DemoOptions
 from clumpt.apps.oneshot import OneShot, OneShotOptions, Status, one_shot
 from clumpt.apps.verbs.again import RetryOptions, SeedVerbOptions, WithdrawOptions
 from clumpt.apps.verbs.install import InstallOptions, RemoveOptions
@@ -39,6 +40,7 @@ class Options(OneShotOptions):
         ["retry", None, RetryOptions, "Try an update again where it failed."],
         ["withdraw", None, WithdrawOptions, "Keep an update from being run where it was not yet."],
         ["seed", None, SeedVerbOptions, "Bring an update to peers again, if its submitter was cut off."],
+        ["demo", None, DemoOptions, "Try Clumpt out, with a cluster on this machine alone."],
     ]
 
     def getSynopsis(self) -> str:

@@ -166,6 +166,7 @@ class Submitter:
     unsure: Entry | None = field(default=None, init=False)
     _network: INetwork | None = field(default=None, init=False)
     _submission: Submission | None = field(default=None, init=False)
+    _server: Server | None = field(default=None, init=False)
 
     @deferred
     async def open(self) -> None:
@@ -173,7 +174,7 @@ class Submitter:
         desk = self._desk
         greeting, admit = await desk.greeting(), await admission(desk)
         network = desk.network(True)
-        server = Server(
+        server = self._server = Server(
             desk.reactor,
             desk.random,
             self._offered,
@@ -264,6 +265,11 @@ class Submitter:
     def so_far(self) -> Seeded:
         """Whom it reached."""
         return self._submission.so_far if self._submission is not None else Seeded()
+
+    @property
+    def sent(self) -> int:
+        """Bytes of packages that were given away so far."""
+        return sum(self._server.sent.values()) if self._server is not None else 0
 
     @deferred
     async def close(self) -> None:

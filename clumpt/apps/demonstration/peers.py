@@ -1,0 +1,92 @@
+"""The peers of a demonstration, all in this process: what clumptd does, twenty times in one reactor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred, gatherResults
+
+from clumpt.aio import deferred
+from clumpt.apps.daemon import Peer, build, real_node
+from clumpt.configfile import load
+from clumpt.model import Entry, PeerName, State
+
+
+@frozen
+class Standing:
+    """
+    How far an update has come on the peers, as they know it themselves.
+
+    @ivar fetched: who holds all its packages.
+    @ivar settled: who has nothing more to do about it.
+    """
+
+    fetched: frozenset[PeerName] = frozenset()
+    settled: frozenset[PeerName] = frozenset()
+
+
+class Peers(Protocol):
+    """Something that runs the peers."""
+
+    def start(self, configs: Mapping[PeerName, Path]) -> Deferred[Any]:
+        """Start those with these configurations; fires when they are up."""
+
+    def stop(self, names: Collection[PeerName] | None = None) -> Deferred[Any]:
+        """Stop some, or all, that run; fires when they are down."""
+
+    def standing(self, entry: Entry) -> Standing | None:
+        """How far C{entry} has come; None if only the directory can tell."""
+
+    def sent(self) -> Mapping[PeerName, int] | None:
+        """Bytes of packages that each has given to others since it started; None if nobody can tell."""
+
+
+@define(eq=False)
+class InProcess:
+    """
+    Peers in this process.
+
+    @ivar in_thread: runs slow work on the disk; fires with its result.
+    """
+
+    _reactor: Any
+    _in_thread: Callable[..., Deferred[Any]]
+    running: dict[PeerName, Peer] = field(factory=dict, init=False)
+
+    def start(self, configs: Mapping[PeerName, Path]) -> Deferred[Any]:
+        """See L{Peers}."""
+        return _all(self._start(name, path) for name, path in configs.items())
+
+    @deferred
+    async def _start(self, name: PeerName, path: Path) -> None:
+        config = load(path)
+        peer = await build(config, real_node(config, self._reactor, self._in_thread))
+        self.running[name] = peer
+        await peer.agent.start()
+
+    def stop(self, names: Collection[PeerName] | None = None) -> Deferred[Any]:
+        """See L{Peers}."""
+        chosen = list(self.running) if names is None else list(names)
+        return _all(self.running.pop(name).stop() for name in chosen)
+
+    def standing(self, entry: Entry) -> Standing:
+        """See L{Peers}."""
+        fetched, settled = set(), set()
+        for name, peer in self.running.items():
+            state = peer.agent.agenda.states.get(entry.seq, State.KNOWN)
+            if state is not State.KNOWN:
+                fetched.add(name)
+            if state.settled:
+                settled.add(name)
+        return Standing(frozenset(fetched), frozenset(settled))
+
+    def sent(self) -> Mapping[PeerName, int]:
+        """See L{Peers}."""
+        return {name: sum(peer.agent.server.sent.values()) for name, peer in self.running.items()}
+
+
+def _all(work: Iterable[Deferred[Any]]) -> Deferred[Any]:
+    return gatherResults(list(work), consumeErrors=True)

@@ -1,0 +1,48 @@
+"""What a peer tells the others about packages."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from clumpt.agent.fetch import Fetcher
+from clumpt.agent.gossip import Gossip
+from clumpt.agent.job import Agenda
+from clumpt.agent.serve import Server
+from clumpt.agent.spread import Spread
+from clumpt.interfaces import ILink
+from clumpt.model import PeerName, Seq
+from clumpt.pieces import Bits
+from tests.test_job import entry
+
+
+class Link:
+    """Notes which updates' packages are said to be here."""
+
+    def __init__(self, peer: str) -> None:
+        self.peer = PeerName(peer)
+        self.said: list[Seq] = []
+
+    def notify(self, news: Any, holding: Any) -> None:
+        self.said += holding
+
+
+class ServableTests(SynchronousTestCase):
+    """What is wholly here is told."""
+
+    def test_whoever_gave_it(self) -> None:
+        """Who holds a package already is told as well: a submitter waits to hear it (R64)."""
+        update = entry(1)
+        whole = Bits.full(update.update.packages[0].pieces.count)
+        server = cast(Server, SimpleNamespace(held=lambda package: whole))
+        fetcher = cast(Fetcher, SimpleNamespace(learn=lambda *words: None))
+        spread = Spread(
+            Clock(), Agenda(PeerName("me")), Gossip(), server, fetcher, lambda seq: update, lambda: None
+        )
+        links = [Link("submitter"), Link("neighbour")]
+        for link in links:
+            spread.linked(cast(ILink, link), 1, [])
+        spread.notified(PeerName("submitter"), [1], [1])
+        spread.servable([1])
+        self.assertEqual([link.said for link in links], [[1], [1]])
