@@ -42,6 +42,11 @@ from clumpt.store.repository import FileRepository
 from clumpt.store.storage import DiskStorage
 from clumpt.trust.keyring import Keyring
 
+#: Starts the install helper of this very Clumpt, which need not be on the path of other processes.
+_HELPER = (
+    "import sys; sys.path[0] = sys.argv.pop(1); from clumpt.apps.install_helper import main; sys.exit(main())"
+)
+
 
 @frozen
 class Node:
@@ -172,7 +177,7 @@ def real_node(
             "installed is held until an administrator decides",
             damaged=str(damaged),
         )
-    words: tuple[str, ...] = (sys.executable, "-m", "clumpt.apps.install_helper")
+    words: tuple[str, ...] = (sys.executable, "-c", _HELPER, str(Path(__file__).parents[2]))
     if path is not None:
         words = (*words, "--config", str(path.absolute()))
     helper = outside_service(words, os.geteuid(), Path.exists)
