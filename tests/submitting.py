@@ -38,7 +38,7 @@ class FakePeer:
     @ivar up: does it answer the phone?
     @ivar mute: it takes what it is told and does nothing about it.
     @ivar idle: it takes the updates and fetches no package.
-    @ivar leaves: it hangs up as soon as it was told.
+    @ivar leaves: it hangs up as soon as it was told; C{odd}: to dial it fails for a reason of its own.
     @ivar holds: packages that it has.
     @ivar installs: it reports each update as done once it has its packages.
     """
@@ -49,6 +49,7 @@ class FakePeer:
     mute: bool = False
     idle: bool = False
     leaves: bool = False
+    odd: bool = False
     installs: bool = False
     holds: set[Digest] = field(factory=set)
     printed: dict[Seq, bytes] = field(factory=dict)
@@ -62,15 +63,14 @@ class FakeLink:
 
     network: FakeNetwork
     far: FakePeer
+    head: Seq
     full: bool = False
+    offers: list[tuple[Digest, int]] = field(factory=list)
+    declines: list[tuple[Digest, int]] = field(factory=list)
 
     @property
     def peer(self) -> PeerName:
         return self.far.name
-
-    @property
-    def head(self) -> Seq:
-        return self.far.head
 
     def notify(self, entries: Sequence[Entry], holding: Collection[Seq]) -> None:
         if not self.far.mute:
@@ -86,6 +86,8 @@ class FakeLink:
             if entry.seq == self.far.head + 1:
                 self.far.entries[entry.seq], self.far.head = entry, entry.seq
         events.acked(self, self.far.head)
+        # As on a real link: who listens is told first.
+        self.head = self.far.head
         if not self.far.idle:
             self._fetch(entries, holding).addErrback(self.network.trouble.append)
 
@@ -102,7 +104,7 @@ class FakeLink:
                     assert listed.matches(index, data)
                     await sleep(self.network.clock, 0.02)
                 self.far.holds.add(package.sha256)
-            if missing and entry.seq in holding:
+            if entry.update.packages and entry.seq in holding:
                 self.network.events.notified(self, [], [entry.seq], self.far.head)
             if self.far.installs and self.far.head >= entry.seq:
                 self.network.cluster.report(self.far.name, head=self.far.head, settled=self.far.head)
@@ -118,16 +120,15 @@ class FakeLink:
     def piece(self, digest: Digest, index: int, size: int) -> Deferred[bytes]:
         return fail(NotHere("not this one"))
 
-    def holding(self, digest: Digest, count: int, bits: Bits) -> None:
-        """As a real peer: whoever lacks pieces is told of ours."""
-        if digest in self.far.holds and len(bits) < count:
-            self.network.later(self.network.events.holding_told, self, digest, Bits.full(count).encode(count))
+    def holding(self, digest: Digest, count: int, bits: Bits) -> None: ...
 
     def have(self, digest: Digest, index: int) -> None: ...
 
-    def offer(self, digest: Digest, index: int) -> None: ...
+    def offer(self, digest: Digest, index: int) -> None:
+        self.offers.append((digest, index))
 
-    def decline(self, digest: Digest, index: int) -> None: ...
+    def decline(self, digest: Digest, index: int) -> None:
+        self.declines.append((digest, index))
 
     def output(self, seq: Seq) -> Deferred[bytes]:
         if seq not in self.far.printed:
@@ -175,8 +176,10 @@ class FakeNetwork:
         await sleep(self.clock, 0.01 if far.up else 3.0)
         if not far.up or not addresses:
             raise PeerUnreachable(f"{peer} does not answer")
+        if far.odd:
+            raise ZeroDivisionError
         self.cluster.dialled.append(peer)
-        link = self.open[peer] = FakeLink(self, far)
+        link = self.open[peer] = FakeLink(self, far, far.head)
         self.events.linked(link, far.head, Digest(""))
         return link
 

@@ -174,6 +174,8 @@ class Agent:
         self.chain.restore()
         self.agenda.states.update(self._journal.states())
         await self._read_directory()
+        if self._stopped:
+            return
         self._regroup()
         if self._mended is not None:
             await self._recover(self._mended)

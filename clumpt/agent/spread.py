@@ -27,10 +27,15 @@ REMEMBERED = 256
 
 @define(eq=False)
 class _Known:
-    """What one linked peer was seen, and was told, to hold."""
+    """
+    What one linked peer was seen, and was told, to hold.
+
+    @ivar seqs: updates whose packages it holds; C{informed}: those of which it was told that we do.
+    """
 
     link: ILink
     seqs: IdSet = IdSet()
+    informed: IdSet = IdSet()
     pieces: dict[Digest, Bits] = field(factory=dict)
     told: set[Digest] = field(factory=set)
 
@@ -111,6 +116,8 @@ class Spread:
             known.seqs = known.seqs | IdSet.of(holding)
             for seq in holding:
                 self._holds_all(peer, seq)
+            # Who submits something again, or twice, is to know that it is here.
+            self._inform(known, self._complete(holding))
 
     def holders(self, package: Package) -> list[PeerName]:
         """The linked peers that are known to hold all of C{package}."""
@@ -197,10 +204,17 @@ class Spread:
         self._server.uplink.go_on()
 
     def servable(self, seqs: Collection[Seq]) -> None:
-        """The packages of these updates can be asked of us now (R34), which who gave them awaits (R64)."""
+        """The packages of these updates can be asked of us now (R34); a submitter waits for that (R64)."""
         complete = self._complete(seqs)
-        for known in list(self._known.values()) if complete else ():
-            known.link.notify([], complete)
+        for known in list(self._known.values()):
+            self._inform(known, complete)
+
+    def _inform(self, known: _Known, complete: Collection[Seq]) -> None:
+        """Say once on a link that we hold the packages of these."""
+        news = [seq for seq in complete if seq not in known.informed]
+        if news:
+            known.informed = known.informed | IdSet.of(news)
+            known.link.notify([], news)
 
     def _complete(self, seqs: Collection[Seq]) -> list[Seq]:
         return [seq for seq in seqs if (entry := self._entry(seq)) is not None and self._whole(entry)]
@@ -214,6 +228,8 @@ class Spread:
         told = {entry.seq for entry in news}
         holding = [seq for seq in self._complete(seqs) if seq in told]
         if news:
+            known = self._known[link.peer]
+            known.informed = known.informed | IdSet.of(holding)
             link.notify(news, holding)
 
     def _tell_pieces(self, peer: PeerName, package: Package) -> None:

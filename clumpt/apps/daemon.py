@@ -15,6 +15,7 @@ from typing import Any
 from attrs import define, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorProcess
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,14 +23,15 @@ from twisted.python.threadpool import ThreadPool
 
 from clumpt.agent.agent import Agent, Manners
 from clumpt.aio import deferred
+from clumpt.apps.identity import secured
+from clumpt.apps.install_helper import rules_of
 from clumpt.apps.oneshot import Status, ToolOptions, status_of, steady
 from clumpt.apps.rooms import read, real_directory
 from clumpt.config import DEFAULT_PATH, Config
 from clumpt.configfile import load
 from clumpt.configtext import render
 from clumpt.errors import ClumptError, ConfigurationError, IdentityError
-from clumpt.install.command import Rules
-from clumpt.install.runner import HelperInstaller
+from clumpt.install.runner import HelperInstaller, outside_service
 from clumpt.install.spool import Spool
 from clumpt.interfaces import IDirectory, IInstaller, IJournal, ISecurity, IStorage
 from clumpt.model import PeerName
@@ -40,6 +42,11 @@ from clumpt.store.journal import SqliteJournal
 from clumpt.store.repository import FileRepository
 from clumpt.store.storage import DiskStorage
 from clumpt.trust.keyring import Keyring
+
+#: Starts the install helper of this very Clumpt, which need not be on the path of other processes.
+_HELPER = (
+    "import sys; sys.path[0] = sys.argv.pop(1); from clumpt.apps.install_helper import main; sys.exit(main())"
+)
 
 
 @frozen
@@ -145,8 +152,23 @@ async def build(config: Config, node: Node) -> Peer:
     return Peer(agent, directory, node.journal)
 
 
-def real_node(config: Config, reactor: Any, in_thread: Callable[..., Deferred[Any]]) -> Node:
-    """The node that this process runs on; raises L{ClumptError}."""
+def real_node(
+    config: Config,
+    reactor: Any,
+    in_thread: Callable[..., Deferred[Any]],
+    path: Path | None = None,
+    helpers: IReactorProcess | None = None,
+) -> Node:
+    """
+    The node that this process runs on; raises L{ClumptError}.
+
+    @param path: the file that C{config} was read from, which the install helper reads for itself; None if
+        there is none, and the helper believes the daemon.
+    @param helpers: starts install helpers, if the reactor is not to do it.
+    """
+    # First what changes nothing, so that a start that must fail leaves no trace.
+    root = read(config.trust.root, "the pinned root document")
+    security = secured(config, root, reactor, time.time())
     state = config.peer.state
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -154,7 +176,6 @@ def real_node(config: Config, reactor: Any, in_thread: Callable[..., Deferred[An
         raise ConfigurationError(
             f"{state}: cannot be made: {trouble.strerror} (state, in [peer])"
         ) from trouble
-    root = read(config.trust.root, "the pinned root document")
     journal, damaged = SqliteJournal.open(state / "journal.db")
     if damaged is not None:
         Logger().critical(
@@ -162,20 +183,21 @@ def real_node(config: Config, reactor: Any, in_thread: Callable[..., Deferred[An
             "installed is held until an administrator decides",
             damaged=str(damaged),
         )
-    rules = Rules(
-        config.install.allowed, str(config.install.root), config.install.timeout, config.install.lock_timeout
-    )
-    helper = (sys.executable, "-m", "clumpt.apps.install_helper")
+    words: tuple[str, ...] = (sys.executable, "-c", _HELPER, str(Path(__file__).parents[2]))
+    if path is not None:
+        words = (*words, "--config", str(path.absolute()))
+    helper = outside_service(words, os.geteuid(), Path.exists)
+    rules = rules_of(config.install)
 
     def installer(roots: Callable[[], Sequence[bytes]]) -> IInstaller:
-        return HelperInstaller(reactor, reactor, Spool(state / "spool"), rules, roots, helper)
+        return HelperInstaller(reactor, helpers or reactor, Spool(state / "spool"), rules, roots, helper)
 
     return Node(
         root,
         reactor,
         SystemRandom(),
         time.time,
-        TlsSecurity(reactor, config.tls.ca, config.tls.certificate, config.tls.key),
+        security,
         lambda: real_directory(config, reactor),
         DiskStorage(state),
         journal,
@@ -233,8 +255,13 @@ class Daemon(Service):
         node = self._node(self.config, self._reactor)
         self._security = node.security
         self._peer = await build(self.config, node)
+        if not self.running:
+            # Asked to end meanwhile, when there was nothing to close yet.
+            await self._peer.stop()
+            return
         await self._peer.agent.start()
-        self.log.info("{peer} is up", peer=self._peer.agent.name)
+        if self.running:
+            self.log.info("{peer} is up", peer=self._peer.agent.name)
 
     def _failed(self, failure: Failure) -> None:
         if not self.running:
@@ -273,6 +300,7 @@ def makeService(options: Options) -> Daemon:
 
     reactor: Any = installed
     steady(reactor)
+    path = Path(options["config"]).absolute()
     status = [0]
 
     def ended(code: int) -> None:
@@ -286,9 +314,11 @@ def makeService(options: Options) -> Daemon:
     reactor.addSystemEventTrigger("after", "shutdown", disk.stop)
 
     def node(config: Config, reactor: Any) -> Node:
-        return real_node(config, reactor, lambda call, *words: deferToThreadPool(reactor, disk, call, *words))
+        return real_node(
+            config, reactor, lambda call, *words: deferToThreadPool(reactor, disk, call, *words), path
+        )
 
-    daemon = Daemon(Path(options["config"]), options.config, reactor, node, ended)
+    daemon = Daemon(path, options.config, reactor, node, ended)
     # Python calls this between any two instructions: let the reactor take it from there.
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(daemon.reload))
     return daemon

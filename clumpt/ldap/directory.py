@@ -80,8 +80,8 @@ class LdapDirectory:
         found = await self._entries.read(base, codec.SETTINGS, where)
         if found is None or "clumptdeployment" not in found.attributes:
             raise DirectoryRefused(
-                f"there is no Clumpt at {base}, or this identity may not read it: is the base right?"
-                " clumptconf sets up a new directory"
+                f"there is no Clumpt at {base}, or this identity may not read it: is the base right, and is"
+                " this node enrolled (clumptconf add)? clumptconf init sets up a new directory"
             )
         try:
             return codec.read_settings(found)

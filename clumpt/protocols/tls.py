@@ -60,10 +60,12 @@ def subject(certificate: x509.Certificate, deployment: str = "") -> tuple[PeerNa
         raise Untrusted("its certificate has no common name that could be a peer's")
     for urn in urns:
         found = _NAME.fullmatch(urn)
-        if found is None or found[2] != names[0] or (deployment and found[1] != deployment):
+        if found is None or found[2] != names[0]:
             raise Untrusted(
                 f"the names in its certificate do not belong together: {names[0]} and {urn[:200]!r}"
             )
+        if deployment and found[1] != deployment:
+            raise Untrusted(f"its certificate belongs to deployment {found[1][:200]!r}, not {deployment!r}")
     return PeerName(names[0]), key
 
 
