@@ -24,8 +24,10 @@ PER_PEER = 2
 PER_PEER_OF_SOURCE = 8
 #: Seconds for which a peer that declined is left alone, unless it shows progress ...
 DECLINED = 0.1
-#: ... and twice as long each time in a row, up to this: it may not want the rest any more.
-DECLINED_MOST = 60.0
+#: ... twice as long each time in a row ...
+LONGER = 2.0
+#: ... and after so many it does not seem to want the rest, until it shows progress.
+REFUSALS = 9
 #: Peers that have nearly the same number of pieces are taken as equal.
 NEARLY = 3.0
 
@@ -91,8 +93,8 @@ class Offers:
             return
         view.open = max(0, view.open - 1)
         if asked is None:
-            view.not_before = now + min(DECLINED * 2**view.refusals, DECLINED_MOST)
-            view.refusals = min(view.refusals + 1, 10)
+            view.not_before = now + DECLINED * LONGER ** min(view.refusals, REFUSALS)
+            view.refusals += 1
         else:
             view.refusals = 0
             view.promised |= 1 << asked
@@ -104,6 +106,8 @@ class Offers:
         if peer in self._views:
             self._views[peer].promised &= ~(1 << index)
             self._given &= ~(1 << index)
+            if self._views[peer].refusals > REFUSALS and not self.source:
+                self.lost(peer)
 
     def forget(self, peer: PeerName) -> None:
         """What C{peer} did not answer for too long counts as declined."""

@@ -116,7 +116,7 @@ class Roster:
 
     @deferred
     async def read_members(self) -> None:
-        """Read the members of this peer's groups (R46, R76), from the journal if the directory does not say."""
+        """Read the members of this peer's groups (R46, R76), else from the journal."""
         try:
             members = await self._directory.peers(self.groups)
         except (DirectoryRefused, DirectoryUnavailable):

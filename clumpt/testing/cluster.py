@@ -43,6 +43,7 @@ from clumpt.testing.machine import Machine
 from clumpt.testing.memory_installer import MemoryInstaller, MemoryMachine, Plan, success
 from clumpt.testing.net import Network
 from clumpt.testing.site import DESK, LdapSite, MemorySite, Site
+from clumpt.testing.submitter import SUBMITTER, Submitter
 from clumpt.testing.watch import Messenger, WatchedInstaller, Witness
 from clumpt.testing.weather import Levers, Storm, Weather
 from clumpt.testing.world import World
@@ -58,7 +59,6 @@ INTERVAL = 30.0
 LOOK = 1.0
 #: Seconds after which a daemon that could not start is started again.
 RESTART = 5.0
-SUBMITTER = PeerName("clumpt-submitter")
 
 
 @define(eq=False)
@@ -98,6 +98,7 @@ class Cluster:
     administration: IDirectory = field(init=False)
     witness: Witness = field(init=False)
     security: ClearSecurity = field(init=False)
+    submitter: Submitter = field(init=False)
     settings: Settings = field(init=False)
     machines: dict[str, Machine] = field(factory=dict, init=False)
     liars: dict[str, Liar] = field(factory=dict, init=False)
@@ -109,14 +110,13 @@ class Cluster:
     _graves: list[Any] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.world = World(self.seed, budget=2_000_000)
+        self.world = World(self.seed, budget=300_000)
         self.network = Network(self.world)
         self.keys = Deployment(f"sim-{self.seed}")
         self.settings = Settings(self.keys.name, interval=self.interval)
         self.security = ClearSecurity(self._identity)
-        self.witness = Witness(
-            self.world, self._suspects, self._troubled, self._forgetful, self._lies
-        )
+        self.submitter = Submitter(self)
+        self.witness = Witness(self.world, self._suspects, self._troubled, self._forgetful, self._lies)
         self.witness.listen()
         if self.directory == "ldap":
             self.site = LdapSite(self.network, self.settings, lambda address: self._named(address))
@@ -291,7 +291,7 @@ class Cluster:
         return peer.agent.start()
 
     def _broken(self, failure: Failure, machine: Machine, reactor: Any) -> None:
-        """A daemon of this life could not start, which nothing but its removal or a full disk should cause."""
+        """A daemon could not start, which nothing but its removal or a full disk should cause."""
         if not reactor.alive or machine.removed:
             return
         if failure.check(StoreFull) is None or machine.disk.limit is None:
@@ -434,7 +434,9 @@ class Cluster:
 
     def give(self, entry: Entry, names: Collection[str] | None = None) -> bool:
         """
-        Let some peers have an update and its packages, as the submitter does; did somebody take it?
+        Let some peers have an update and its packages, by magic; did somebody take it?
+
+        For those who do not know it yet; L{Submitter} does it over the wires.
 
         @param names: who; a fifth of the group's members that are up, at least one, for None.
         """

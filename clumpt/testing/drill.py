@@ -30,7 +30,7 @@ WORK = 300.0
 DECISIONS = 4
 #: Seconds that may pass after the last run, until the directory knows of it.
 REPORT = 60.0
-#: Bytes that a peer may send to each of its neighbours, and to the directory, in an interval with no news (L4).
+#: Bytes that a peer may send to each neighbour, and to the directory, in an interval without news (L4).
 MURMUR, QUESTIONS = 1500, 50_000
 
 
@@ -177,7 +177,9 @@ class Drill:
         said = (self._carried() - before) / len(cluster.up)
         most = MURMUR * cluster.settings.neighbours + (QUESTIONS if cluster.site.address else 0)
         if said > most:
-            raise Broken(f"L4: each peer says {said:.0f} bytes in an interval, though there is nothing to say")
+            raise Broken(
+                f"L4: each peer says {said:.0f} bytes in an interval, though there is nothing to say"
+            )
 
     def _carried(self) -> int:
         hosts = self.cluster.network.hosts

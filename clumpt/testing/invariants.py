@@ -66,10 +66,11 @@ def _check_bytes_are_signed(machine: Machine, entry: Entry, packages: Sequence[P
 
 def _check_turn(cluster: Cluster, machine: Machine, entry: Entry) -> None:
     """I4: nothing is run while an earlier update for this peer is open."""
+    groups = machine.agent.roster.groups
     for earlier in cluster.keys.entries[: entry.seq - 1]:
-        if earlier.update.concerns(machine.name, machine.agent.roster.groups):
-            if not _over(cluster, machine, earlier) and not _excused(cluster, earlier):
-                raise Broken(f"I4: {machine.name} runs update {entry.seq} before update {earlier.seq}")
+        settled = _over(cluster, machine, earlier) or _excused(cluster, earlier)
+        if not settled and earlier.update.concerns(machine.name, groups):
+            raise Broken(f"I4: {machine.name} runs update {entry.seq} before update {earlier.seq}")
 
 
 def _over(cluster: Cluster, machine: Machine, entry: Entry) -> bool:

@@ -1,4 +1,4 @@
-"""What the administrators of a simulated cluster do all day: every kind of update, and changes of the cluster."""
+"""What the administrators of a simulated cluster do all day: updates of all kinds, and changes to it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 
 from attrs import define, field
 
+from clumpt.agent.submission import Seeded
 from clumpt.model import Action, Entry, Interrupted, Outcome, Seq, Update
 from clumpt.store.repository import SPARE
 from clumpt.testing.cluster import Cluster
 from clumpt.testing.disk import MEMORY
+from clumpt.testing.invariants import Broken
 from clumpt.testing.keys import ISSUED
 from clumpt.testing.machine import Machine
 from clumpt.testing.memory_installer import Fate, Plan, failure, hang, locked, success
@@ -20,6 +22,10 @@ __all__ = ["Fates", "Workload"]
 
 #: Sizes of packages: one piece, a few, many.
 SIZES = (200, 20_000, 70_000, 500_000)
+#: Seconds for one try to bring an update to somebody.
+ERRAND = 30.0
+#: How often that is tried when all is well.
+TRIES = 60
 #: Seconds that a run may take which is going to hang.
 PATIENCE = 20
 
@@ -63,6 +69,7 @@ class Workload:
     fates: Fates
     backup: Any = None
     _pending: list[Entry] = field(factory=list, init=False)
+    _under_way: set[Seq] = field(factory=set, init=False)
 
     @property
     def _random(self) -> Random:
@@ -91,14 +98,27 @@ class Workload:
         self._random.choices([step for _, step in steps], weights)[0]()
 
     def offer(self) -> None:
-        """Submitters stay until somebody has what they brought; without packages the directory is enough."""
-        self._pending = [entry for entry in self._pending if not self.cluster.give(entry)]
+        """Bring what nobody has yet to somebody."""
+        for entry in self._pending:
+            if entry.seq not in self._under_way:
+                self._under_way.add(entry.seq)
+                bringing = self.cluster.submitter.bring(entry, ERRAND)
+                bringing.addCallback(self._brought, entry)
+                bringing.addErrback(self.cluster.world.fault)
+
+    def _brought(self, seeded: Seeded, entry: Entry) -> None:
+        self._under_way.discard(entry.seq)
+        honest = {machine.name for machine in self.cluster.machines.values()}
+        if seeded.received & honest and entry in self._pending:
+            self._pending.remove(entry)
 
     def _submit(self, group: str | None = None, **fields: Any) -> Entry:
         group = group or self._random.choice(["all", "all", *self.cluster.groups])
         entry = self.cluster.sign(group, **fields)
         if self._random.random() < 0.3:
-            self.fates.hard[entry.seq] = waited if self.fates.canaries else self._random.choice([failure, waited])
+            self.fates.hard[entry.seq] = (
+                waited if self.fates.canaries else self._random.choice([failure, waited])
+            )
         self._pending.append(entry)
         self.offer()
         return entry
@@ -240,26 +260,37 @@ class Workload:
     # After the storm.
 
     def finish(self) -> None:
-        """Offer what nobody took, or what no disk holds any more; to be called when all is well again."""
-        for entry in self.cluster.keys.entries:
-            wanted = {package.sha256 for package in entry.update.packages}
-            held = {
-                digest
-                for machine in self.cluster.up
-                if not machine.removed
-                for digest in wanted
-                if machine.agent.repository.holds(digest) and machine.read(digest) == self.cluster.contents[digest]
-            }
-            if wanted - held and entry not in self._pending:
-                self._pending.append(entry)
-        while self._pending:
+        """Bring what no disk holds (any more) to somebody; to be called when all is well again."""
+        for _ in range(TRIES):
+            self._pending = [entry for entry in self.cluster.keys.entries if self._lacking(entry)]
+            if not self._pending:
+                break
             self.offer()
-            self.cluster.world.run_for(1.0)
-            self._pending = [entry for entry in self._pending if self._has_members(entry)]
+            self.cluster.world.run_for(2.0)
+        else:
+            raise Broken(f"H8: nobody takes update {self._pending[0].seq} from the submitter")
+        self.cluster.world.run_until(lambda: not self._under_way, within=2 * ERRAND)
 
-    def _has_members(self, entry: Entry) -> bool:
-        machines = [machine for machine in self.cluster.machines.values() if not machine.removed]
-        return any(entry.update.concerns(machine.name, machine.groups) for machine in machines)
+    def _lacking(self, entry: Entry) -> bool:
+        """Does a peer need what no honest peer has?"""
+        wanted = {package.sha256 for package in entry.update.packages}
+        for machine in self._members():
+            holding = machine.agent.repository.holds
+            wanted = {
+                digest
+                for digest in wanted
+                if not holding(digest) or machine.read(digest) != self.cluster.contents[digest]
+            }
+        return bool(wanted) and any(self._needs(machine, entry) for machine in self._members())
+
+    def _needs(self, machine: Machine, entry: Entry) -> bool:
+        agent = machine.agent
+        if agent.chain.head < entry.seq:
+            return entry.update.concerns(machine.name, machine.groups)
+        return entry.seq in agent.agenda.open
+
+    def _members(self) -> list[Machine]:
+        return [machine for machine in self.cluster.up if not machine.removed]
 
     def undecided(self) -> list[Seq]:
         """The updates that wait for the administrators on some peer: nobody knows how they ended there."""
@@ -267,7 +298,7 @@ class Workload:
         return sorted({seq for agenda in agendas for seq in agenda.stuck if seq in agenda.open})
 
     def decide(self) -> None:
-        """Have all those tried again; or taken back, where they hold up others that wait for their packages."""
+        """Have all those tried again; or taken back, where others wait for their packages."""
         for seq in self.undecided():
             if self.fates.canaries:
                 groups = self.cluster.keys.entries[seq - 1].update.groups
