@@ -27,7 +27,7 @@ DECLINED = 0.1
 #: ... twice as long each time in a row ...
 LONGER = 2.0
 #: ... and after so many it does not seem to want the rest, until it shows progress.
-REFUSALS = 9
+REFUSALS = 6
 #: Peers that have nearly the same number of pieces are taken as equal.
 NEARLY = 3.0
 

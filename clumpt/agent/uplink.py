@@ -179,12 +179,13 @@ class Uplink:
         links = self._links()
         full = {peer for peer, link in links.items() if link.full}
         for digest, offers in list(self._offers.items()):
-            held = self._held(self._packages[digest])
-            while self._ahead() < AHEAD:
-                offer = offers.choose(held, full, self._ahead() < IDLE, now)
+            held, ahead = self._held(self._packages[digest]), self._ahead()
+            while ahead < AHEAD:
+                offer = offers.choose(held, full, ahead < IDLE, now)
                 if offer is None:
                     break
                 peer, index = offer
+                ahead += 1
                 if peer in links:
                     self._offered[peer] = now
                     links[peer].offer(digest, index)

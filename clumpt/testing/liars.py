@@ -281,7 +281,7 @@ class Flooder(Vice):
     def act(self, links: Sequence[ILink]) -> None:
         """Do all of it."""
         for link in links:
-            for _ in range(20):
+            for _ in range(6):
                 self.flood(link)
 
     def flood(self, link: ILink) -> None:

@@ -21,7 +21,7 @@ from clumpt.testing.memory_installer import Fate, Plan, failure, hang, locked, s
 __all__ = ["Fates", "Workload"]
 
 #: Sizes of packages: one piece, a few, many.
-SIZES = (200, 20_000, 70_000, 500_000)
+SIZES = (200, 200, 20_000, 70_000, 200_000)
 #: Seconds for one try to bring an update to somebody.
 ERRAND = 30.0
 #: How often that is tried when all is well.
