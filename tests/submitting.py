@@ -38,7 +38,7 @@ class FakePeer:
     @ivar up: does it answer the phone?
     @ivar mute: it takes what it is told and does nothing about it.
     @ivar idle: it takes the updates and fetches no package.
-    @ivar leaves: it hangs up as soon as it was told.
+    @ivar leaves: it hangs up as soon as it was told; C{odd}: to dial it fails for a reason of its own.
     @ivar holds: packages that it has.
     @ivar installs: it reports each update as done once it has its packages.
     """
@@ -49,6 +49,7 @@ class FakePeer:
     mute: bool = False
     idle: bool = False
     leaves: bool = False
+    odd: bool = False
     installs: bool = False
     holds: set[Digest] = field(factory=set)
     printed: dict[Seq, bytes] = field(factory=dict)
@@ -62,15 +63,14 @@ class FakeLink:
 
     network: FakeNetwork
     far: FakePeer
+    head: Seq
     full: bool = False
+    offers: list[tuple[Digest, int]] = field(factory=list)
+    declines: list[tuple[Digest, int]] = field(factory=list)
 
     @property
     def peer(self) -> PeerName:
         return self.far.name
-
-    @property
-    def head(self) -> Seq:
-        return self.far.head
 
     def notify(self, entries: Sequence[Entry], holding: Collection[Seq]) -> None:
         if not self.far.mute:
@@ -86,6 +86,8 @@ class FakeLink:
             if entry.seq == self.far.head + 1:
                 self.far.entries[entry.seq], self.far.head = entry, entry.seq
         events.acked(self, self.far.head)
+        # As on a real link: who listens is told first.
+        self.head = self.far.head
         if not self.far.idle:
             self._fetch(entries, holding).addErrback(self.network.trouble.append)
 
@@ -122,9 +124,11 @@ class FakeLink:
 
     def have(self, digest: Digest, index: int) -> None: ...
 
-    def offer(self, digest: Digest, index: int) -> None: ...
+    def offer(self, digest: Digest, index: int) -> None:
+        self.offers.append((digest, index))
 
-    def decline(self, digest: Digest, index: int) -> None: ...
+    def decline(self, digest: Digest, index: int) -> None:
+        self.declines.append((digest, index))
 
     def output(self, seq: Seq) -> Deferred[bytes]:
         if seq not in self.far.printed:
@@ -172,8 +176,10 @@ class FakeNetwork:
         await sleep(self.clock, 0.01 if far.up else 3.0)
         if not far.up or not addresses:
             raise PeerUnreachable(f"{peer} does not answer")
+        if far.odd:
+            raise ZeroDivisionError
         self.cluster.dialled.append(peer)
-        link = self.open[peer] = FakeLink(self, far)
+        link = self.open[peer] = FakeLink(self, far, far.head)
         self.events.linked(link, far.head, Digest(""))
         return link
 

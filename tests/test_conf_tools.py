@@ -8,11 +8,12 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase
 
+from clumpt.agent.visitor import Visitor
 from clumpt.apps.conf import Options, main
 from clumpt.apps.conf_init import NewDeployment, create
 from clumpt.apps.connect import ADMIN_FILES, as_tool, calling_network
 from clumpt.apps.oneshot import Status
-from clumpt.apps.visitor import Visitor, greeting
+from clumpt.apps.visitor import greeting
 from clumpt.configfile import load
 from clumpt.errors import IdentityError, NotHere, Untrusted
 from clumpt.idset import IdSet

@@ -2,17 +2,18 @@
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from attrs import evolve
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.submission import STALLED, Seeded, share
 from clumpt.apps.submitting import Plan, Submitter, make_plan, submit
-from clumpt.errors import BadInput, IdentityError, Untrusted
+from clumpt.errors import BadDocument, BadInput, IdentityError, Untrusted
 from clumpt.model import Action, Package, PeerName
 from clumpt.order import Order
-from clumpt.pieces import digest_of
+from clumpt.pieces import Bits, digest_of
 from clumpt.store.offered import Offered
-from tests.submitting import Cluster, FakePeer, package_file
+from tests.submitting import Cluster, FakeLink, FakePeer, package_file
 
 
 class ShareTests(SynchronousTestCase):
@@ -76,11 +77,27 @@ class SubmissionTests(SynchronousTestCase):
         self.assertLess(self.cluster.clock.seconds(), 30)
 
     def test_all_dead(self) -> None:
-        """If nobody answers, it ends at once, and says so."""
+        """If nobody answers, it tries again until the deadline: nobody else has the package."""
         self.peers(3, up=False)
-        found = self.seeded(self.plan())
-        self.assertEqual((found.received, len(found.unreachable)), (set(), 3))
-        self.assertLess(self.cluster.clock.seconds(), 30)
+        found = self.seeded(self.plan(), within=100.0)
+        self.assertEqual(found.received, set())
+        self.assertEqual(int(self.cluster.clock.seconds()), 100)
+
+    def test_back_in_time(self) -> None:
+        """Who answers after all is told."""
+        [late] = self.peers(1, up=False)
+        work = submit(self.cluster.desk(), self.plan(), self.offered, 600.0)
+        self.later(work, 100)
+        late.up = True
+        self.assertEqual(self.cluster.wait(work).seeded, Seeded(frozenset([late.name])))
+
+    def test_some_dead(self) -> None:
+        """If some have received and the others stay away, it does not wait for the deadline."""
+        self.peers(1)
+        self.peers(3, up=False)
+        found = self.seeded(self.plan(100))
+        self.assertEqual((found.received, found.unreachable), ({"n1"}, {"n2", "n3", "n4"}))
+        self.assertLess(self.cluster.clock.seconds(), 60)
 
     def test_leaves(self) -> None:
         """Whoever hangs up is replaced."""
@@ -149,6 +166,100 @@ class SubmissionTests(SynchronousTestCase):
         self.offered.withdraw()
         self.assertEqual(self.seeded(self.plan(retries=0)).received, {"n1"})
         self.assertEqual(self.cluster.peers[PeerName("n1")].holds, set())
+
+    def begun(self, percentage: int = 100, **manners: Any) -> tuple[Deferred[Any], Any, FakeLink]:
+        """A submission to one peer that was told, and what it hears from the wires."""
+        self.peers(1, **manners)
+        work = submit(self.cluster.desk(), self.plan(percentage), self.offered, 60.0)
+        self.later(work, 1)
+        self.addCleanup(self.cancel, work)
+        network = self.cluster.networks[-1]
+        return work, network.events, network.open[PeerName("n1")]
+
+    def cancel(self, work: Deferred[Any]) -> None:
+        work.addErrback(lambda failure: failure.trap(CancelledError))
+        work.cancel()
+
+    def test_whole_from_elsewhere(self) -> None:
+        """A peer that says that it holds all pieces has received, whoever gave them."""
+        work, events, link = self.begun(idle=True)
+        count = self.package.pieces.count
+        events.holding_told(link, self.package.sha256, Bits().with_bit(0).encode(count))
+        for index in (*range(count), count, -1):
+            events.have_told(link, self.package.sha256, index)
+        events.holding_told(link, digest_of(b"another"), b"")
+        events.have_told(link, digest_of(b"another"), 0)
+        self.assertNoResult(work)
+        events.holding_told(link, self.package.sha256, Bits.full(count).encode(count))
+        self.assertEqual(self.cluster.wait(work).seeded.received, {"n1"})
+
+    def test_holding_is_not_knowing(self) -> None:
+        """A peer that holds the package has not received until it knows the update."""
+        work, events, link = self.begun(mute=True)
+        events.notified(link, [], [1], 0)
+        self.assertNoResult(work)
+        events.acked(link, 1)
+        self.assertEqual(self.cluster.wait(work).seeded.received, {"n1"})
+
+    def test_bad_pieces(self) -> None:
+        """Who says that it holds pieces which the package has not, broke the rules."""
+        _, events, link = self.begun(idle=True)
+        self.assertRaises(BadDocument, events.holding_told, link, self.package.sha256, b"")
+
+    def test_offers(self) -> None:
+        """Pieces are offered to who wants them; it takes none itself."""
+        work, events, link = self.begun(idle=True)
+        events.holding_told(link, self.package.sha256, Bits().encode(self.package.pieces.count))
+        self.assertNotEqual(link.offers, [])
+        before = len(link.offers)
+        for digest, index in list(link.offers):
+            events.declined(link, digest, index)
+        self.later(work, 1)
+        events.drained(link)
+        self.assertGreater(len(link.offers), before)
+        events.offered(link, self.package.sha256, 3)
+        self.assertEqual(link.declines, [(self.package.sha256, 3)])
+
+    def test_older_link(self) -> None:
+        """That an older link to a peer ended does not matter."""
+        work, events, link = self.begun(idle=True)
+        events.unlinked(FakeLink(link.network, link.far, 0))
+        self.assertNoResult(work)
+        events.notified(link, [], [1], 1)
+        self.assertEqual(self.cluster.wait(work).seeded, Seeded(frozenset(["n1"])))
+
+    def test_odd_dial(self) -> None:
+        """A dial that fails for a reason of its own is logged, and the peer replaced."""
+        self.peers(1, odd=True)
+        self.peers(1)
+        self.assertEqual(self.seeded(self.plan(1)).received, {"n2"})
+        logged = self.flushLoggedErrors()
+        self.assertEqual(logged, [])
+
+    def test_no_earlier(self) -> None:
+        """If earlier updates cannot be read now, the new one is brought all the same."""
+        self.cluster.register()
+        self.peers(1, head=1)
+        self.cluster.report("n1", head=0)
+        plan = self.plan()
+        submitter = Submitter(self.cluster.desk(), plan, self.offered)
+        self.cluster.wait(submitter.open())
+        entry = self.cluster.wait(submitter.register())
+        submitter = Submitter(self.cluster.desk(), plan, self.offered)
+        self.cluster.wait(submitter.open())
+        self.cluster.directory.server.down = True
+        seeded = self.cluster.wait(submitter.seed(entry, 60.0))
+        self.assertEqual(seeded.received, {"n1"})
+        self.assertIn("earlier updates cannot be given along", self.cluster.said())
+        self.cluster.wait(submitter.close())
+
+    def test_rate(self) -> None:
+        """The upload limit of the configuration holds for a submitter too."""
+        self.peers(1)
+        desk = self.cluster.desk()
+        desk.config = evolve(desk.config, limits=evolve(desk.config.limits, upload=20_000))
+        self.cluster.wait(submit(desk, self.plan(), self.offered, 600.0))
+        self.assertGreater(self.cluster.clock.seconds(), 15)
 
     def test_cannot_listen(self) -> None:
         """If nobody could be served, nothing is registered."""

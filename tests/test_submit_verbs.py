@@ -2,16 +2,19 @@
 
 import json
 import sys
-from io import StringIO
+import zipfile
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.apps.oneshot import Status
 from clumpt.apps.screen import Screen
 from clumpt.apps.submit import Options
+from clumpt.apps.verbs import words as words_of_verbs
 from clumpt.errors import BadInput, ClumptError, DirectoryUnavailable, NothingMatched
 from clumpt.model import Action, Failure, GroupName, PeerName, State
 from clumpt.pieces import digest_of
@@ -136,7 +139,7 @@ class InstallTests(VerbCase):
     def test_dry_run(self) -> None:
         """A dry run shows everything, and does nothing."""
         status, told = self.json(self.file, "-g", "all", "-s")
-        self.assertEqual((status, told["kind"], told["targets"]), (0, "plan", ["n1", "n2", "n3"]))
+        self.assertEqual((status, told["kind"], told["concerns"]), (0, "plan", ["n1", "n2", "n3"]))
         self.assertEqual((self.cluster.updates(), self.cluster.networks), ({}, []))
         self.assertIn("nothing was done", self.said)
 
@@ -256,6 +259,51 @@ class InstallTests(VerbCase):
         self.assertIn("not known whether update 1 was registered", said)
         self.assertNotIn("nothing was registered", said)
 
+    def main(self, *words: object) -> Deferred[int]:
+        """As the process does it, with a desk of ours."""
+        self.desk = self.cluster.desk()
+        self.patch(words_of_verbs, "real_desk", lambda *things: self.desk)
+        self.patch(sys, "__stderr__", self.cluster.stderr)
+        work: Deferred[int] = self.options(*words).main(self.cluster.clock, self.cluster.stdout)
+        return work
+
+    def test_main(self) -> None:
+        """The directory is let go in the end, whatever the end is."""
+        self.assertEqual(self.cluster.wait(self.main(self.file, "-g", "all", "-y")), Status.DONE)
+        self.assertRaises(DirectoryUnavailable, self.cluster.wait, self.desk.directory.head())
+        self.assertRaises(NothingMatched, self.cluster.wait, self.main(self.file, "-g", "none", "-y"))
+        self.assertRaises(DirectoryUnavailable, self.cluster.wait, self.desk.directory.head())
+
+    def test_interrupted_before(self) -> None:
+        """Ctrl-C before anything was sent says that nothing was registered."""
+        self.cluster.directory.server.delay = 10.0
+        work = self.main(self.file, "-g", "all", "-y")
+        self.cluster.clock.advance(5.0)
+        work.cancel()
+        self.assertRaises(CancelledError, self.cluster.wait, work)
+        self.assertEqual(self.cluster.said(), "clumpt: interrupted; nothing was registered\n")
+        self.assertEqual(self.cluster.updates(), {})
+
+    def test_interrupted_at_the_question(self) -> None:
+        """Ctrl-C instead of an answer likewise."""
+        screen = Screen(self.cluster.stdout, self.cluster.stderr, Deferred)
+        work = self.main(self.file, "-g", "all")
+        self.assertRaises(BadInput, self.cluster.wait, work)
+        self.desk = self.cluster.desk(screen=screen)
+        self.patch(words_of_verbs, "real_desk", lambda *things: self.desk)
+        work = self.options(self.file, "-g", "all").main(self.cluster.clock, self.cluster.stdout)
+        self.cluster.clock.advance(5.0)
+        work.cancel()
+        self.assertRaises(CancelledError, self.cluster.wait, work)
+        self.assertIn("interrupted; nothing was registered", self.cluster.said())
+
+    def test_different_installers(self) -> None:
+        """Files for different package managers are two updates."""
+        wheel = package_file(self.mktemp(), "x-1-py3-none-any.whl", wheel_bytes("x", "1"))
+        self.refused(BadInput, "submit them one by one", self.file, wheel, "-g", "all", "-y")
+        self.assertEqual(self.clumpt(wheel, "-g", "all", "-y"), Status.DONE)
+        self.assertEqual(self.cluster.updates()[1].update.installer, "pip")
+
     def test_directory_lost(self) -> None:
         """If the directory goes while following, it goes on asking, and says so if that was in vain."""
         work = self.begin(self.file, "-g", "all", "-y", "--wait", "all", "-t", "60")
@@ -266,6 +314,15 @@ class InstallTests(VerbCase):
         self.assertRaises(DirectoryUnavailable, self.cluster.wait, work)
         self.cluster.directory.server.down = False
         self.assertEqual(self.clumpt("status", 1), Status.SPREADING)
+
+
+def wheel_bytes(name: str, version: str) -> bytes:
+    """A wheel with nothing in it but its metadata."""
+    made = BytesIO()
+    with zipfile.ZipFile(made, "w") as wheel:
+        text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        wheel.writestr(f"{name}-{version}.dist-info/METADATA", text)
+    return made.getvalue()
 
 
 class RemoveTests(VerbCase):
@@ -386,6 +443,13 @@ class LookTests(VerbCase):
         self.assertEqual(self.clumpt("list"), Status.DONE)
         self.assertEqual(self.clumpt("history"), Status.DONE)
 
+    def test_bad_statement(self) -> None:
+        """A peer whose membership is no good is still looked at."""
+        peers = self.cluster.directory.server.contents.peers
+        peers[PeerName("n1")] = evolve(peers[PeerName("n1")], member=b"nonsense")
+        self.assertEqual(self.clumpt("status", 2), Status.DONE)
+        self.assertEqual(self.clumpt("status"), Status.FAILED)
+
     def test_list(self) -> None:
         """The newest updates and their counts."""
         self.assertEqual(self.clumpt("list"), Status.DONE)
@@ -475,6 +539,13 @@ class WordTests(VerbCase):
             (("status", "--config", "/nowhere/clumpt.ini"), "/nowhere/clumpt.ini: cannot be read"),
         ):
             self.assertIn(text, self.ends(*words))
+
+    def test_help(self) -> None:
+        """Each verb tells how it is used."""
+        for verb, _, kind, _ in Options.subCommands:
+            if verb != "demo":
+                self.assertRegex(str(kind()), rf"^Usage: clumpt (\[install\]|{verb}) ")
+        self.assertIn("Usage: clumpt [VERB]", str(Options()))
 
     def test_config(self) -> None:
         """The configuration may be named before or after the verb; the nearer one wins."""

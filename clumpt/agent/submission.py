@@ -26,6 +26,10 @@ DIALS = 32
 WATCH = 5.0
 #: Seconds without any progress after which another peer is told as well (H8).
 STALLED = 30.0
+#: Seconds, about, before peers that were lost are dialled again; doubled each time, up to the second.
+AGAIN, AGAIN_MOST = 2.0, 30.0
+#: How often they are dialled again if others have received; if nobody has, nobody but us holds the packages.
+ROUNDS = 3
 #: Envelopes in one page of the table.
 PAGE = 64
 
@@ -74,10 +78,11 @@ class Seeded:
 
 @define(eq=False)
 class _Told:
-    """A peer that was told; what it holds, and when it last showed that something goes on."""
+    """A peer that was told; what it has, and when it last showed that something goes on."""
 
     link: ILink
     moved: float
+    head: Seq
     sent: int = 0
     holding: set[Digest] = field(factory=set)
 
@@ -90,14 +95,14 @@ class Submission(Visitor):
 
     Begin by starting the network with it: so that nothing is registered where nobody could be served.
 
-    @ivar told: called with the peers that received so far, whenever that changes.
+    @ivar told: called with what was reached so far, when that changes and before peers are dialled again.
     """
 
     _reactor: IReactorTime
     _random: Random
     _network: INetwork
     _server: Server
-    told: Callable[[Collection[PeerName]], None] = lambda received: None
+    told: Callable[[Seeded], None] = lambda so_far: None
     received: set[PeerName] = field(factory=set, init=False)
     unreachable: set[PeerName] = field(factory=set, init=False)
     slow: set[PeerName] = field(factory=set, init=False)
@@ -109,14 +114,17 @@ class Submission(Visitor):
     _done: Deferred[Seeded] = field(factory=Deferred, init=False)
     _deadline: IDelayedCall | None = field(default=None, init=False)
     _watching: IDelayedCall | None = field(default=None, init=False)
+    _again: IDelayedCall | None = field(default=None, init=False)
+    _rounds: int = field(default=0, init=False)
     _log = Logger()
 
     def run(self, errand: Errand, within: float) -> Deferred[Seeded]:
         """
         Do the errand, once.
 
-        Fires when the wanted number have received, or when C{within} seconds are over or no candidate is
-        left, with what was reached.  What the server does not hold is left for the peers to find elsewhere.
+        Fires when the wanted number have received, when C{within} seconds are over, or when some have
+        received and the others were tried again in vain, with what was reached.  What the server does not
+        hold is left for the peers to find elsewhere.
         Peers that are linked are served until the network is stopped.
         """
         self._errand = errand
@@ -152,14 +160,32 @@ class Submission(Visitor):
             self._network.dial(peer, self._errand.candidates[peer]).addCallbacks(
                 self._dialled, self._failed, errbackArgs=(peer,)
             )
-        enough = len(self.received) >= self._errand.wanted
-        if enough or not (self._left or self._trying or self.slow):
+        if len(self.received) >= self._errand.wanted:
             self._end()
+        elif not (self._left or self._trying or self.slow or self._again or self._done.called):
+            self._dial_again()
+
+    def _dial_again(self) -> None:
+        """Nobody is left; but a peer may start again, or have been called by another submitter."""
+        if not self.unreachable or (self.received and self._rounds >= ROUNDS):
+            self._end()
+            return
+        self.told(self.so_far)
+        pause = min(AGAIN_MOST, AGAIN * 2**self._rounds) * self._random.uniform(0.5, 1.5)
+        self._rounds += 1
+        self._again = self._reactor.callLater(pause, self._take_up)
+
+    def _take_up(self) -> None:
+        self._again = None
+        self._left = sorted(self.unreachable)
+        self._random.shuffle(self._left)
+        self._more()
 
     def _dialled(self, link: ILink) -> None:
         if self._done.called:
             return
-        self._links[link.peer] = _Told(link, self._reactor.seconds())
+        self.unreachable.discard(link.peer)
+        self._links[link.peer] = _Told(link, self._reactor.seconds(), link.head)
         link.notify(self._errand.entries, [entry.seq for entry in self._errand.entries if self._whole(entry)])
 
     def _whole(self, entry: Entry) -> bool:
@@ -202,7 +228,7 @@ class Submission(Visitor):
         self._end()
 
     def _end(self) -> None:
-        for timer in (self._deadline, self._watching):
+        for timer in (self._deadline, self._watching, self._again):
             if timer is not None and timer.active():
                 timer.cancel()
         if not self._done.called:
@@ -224,13 +250,13 @@ class Submission(Visitor):
     def _look(self, told: _Told) -> None:
         """Has this peer received everything?"""
         peer = told.link.peer
-        if peer in self.received or told.link.head < self._errand.entries[-1].seq:
+        if peer in self.received or told.head < self._errand.entries[-1].seq:
             return
         if self._needed <= told.holding:
             self._trying.discard(peer)
             self.slow.discard(peer)
             self.received.add(peer)
-            self.told(frozenset(self.received))
+            self.told(self.so_far)
             self._more()
 
     # What linked peers tell and ask: L{IPeerEvents}.
@@ -246,10 +272,12 @@ class Submission(Visitor):
         """See L{IPeerEvents}."""
         told = self._moved(link)
         if told is not None:
+            told.head = max(told.head, head)
             self._look(told)
 
     def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> None:
         """See L{IPeerEvents}; what others submitted meanwhile does not matter here."""
+        self.acked(link, head)
         held = [entry for entry in self._errand.entries if entry.seq in holding]
         self._holds(link, [package.sha256 for entry in held for package in entry.update.packages])
 

@@ -1,20 +1,20 @@
-"""Somebody who links to peers without being one: greets, judges whom it meets, and has nothing to give."""
+"""What a tool is to the peers that it calls: somebody who asks, and has nothing to give."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 from attrs import define
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
-from clumpt.errors import NotHere
+from clumpt.errors import NotHere, Untrusted
 from clumpt.idset import IdSet
-from clumpt.interfaces import ILink, IPeerEvents
+from clumpt.interfaces import IKeyring, ILink, IPeerEvents
 from clumpt.model import PeerName, Seq
 from clumpt.pieces import Digest
 
-#: What to say in L{IPeerEvents.hello}: the deployment, a head and its digest, and the own member statement.
+#: Deployment, head, digest of the newest entry and own member statement (L{IPeerEvents.hello}).
 Greeting = tuple[str, Seq, Digest, bytes]
 
 
@@ -22,22 +22,23 @@ Greeting = tuple[str, Seq, Digest, bytes]
 @define(eq=False)
 class Visitor:
     """
-    An administrator's tool on the wires.
+    Greets and judges peers as peers do among themselves, and answers nothing else.
 
-    @ivar greeting: how it greets.
-    @ivar judge: raises if a peer may not link, as L{IPeerEvents.admit}.
+    @ivar greeting: what it says of itself.
     """
 
     greeting: Greeting
-    judge: Callable[[PeerName, Digest, bytes], object]
+    _keyring: IKeyring
 
     def hello(self) -> Greeting:
         """See L{IPeerEvents}."""
         return self.greeting
 
     def admit(self, peer: PeerName, fingerprint: Digest, member: bytes) -> None:
-        """See L{IPeerEvents}."""
-        self.judge(peer, fingerprint, member)
+        """See L{IPeerEvents}: by their signed statements."""
+        stated = self._keyring.member(member)
+        if (stated.peer, stated.fingerprint) != (peer, fingerprint):
+            raise Untrusted(f"{peer} greets with a statement for another peer or key")
 
     def linked(self, link: ILink, head: Seq, top: Digest) -> None:
         """See L{IPeerEvents}."""
@@ -49,22 +50,22 @@ class Visitor:
         """See L{IPeerEvents}."""
 
     def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> None:
-        """See L{IPeerEvents}; what others submit does not matter here."""
+        """See L{IPeerEvents}."""
 
     def reload_asked(self, link: ILink) -> None:
         """See L{IPeerEvents}."""
 
     def table_wanted(self, link: ILink, have: IdSet) -> Sequence[bytes]:
         """See L{IPeerEvents}."""
-        return []
+        return ()
 
     def hashes_wanted(self, link: ILink, digest: Digest) -> bytes:
         """See L{IPeerEvents}."""
-        raise NotHere("this is not a peer")
+        raise NotHere("this is a tool, which holds no packages")
 
     def piece_wanted(self, link: ILink, digest: Digest, index: int) -> Deferred[bytes]:
         """See L{IPeerEvents}."""
-        raise NotHere("this is not a peer")
+        raise NotHere("this is a tool, which holds no packages")
 
     def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
         """See L{IPeerEvents}."""
@@ -84,4 +85,4 @@ class Visitor:
 
     def output_wanted(self, link: ILink, seq: Seq) -> bytes:
         """See L{IPeerEvents}."""
-        raise NotHere("nothing is installed here")
+        raise NotHere("this is a tool, which installs nothing")

@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
 
+from clumpt.agent.visitor import Visitor
 from clumpt.aio import deferred
 from clumpt.apps.conf_env import Environment, Site
 from clumpt.apps.nodes import fold
-from clumpt.apps.visitor import Visitor, greeting
+from clumpt.apps.visitor import greeting
 from clumpt.errors import ClumptError, PeerUnreachable
 from clumpt.graph import wire
 from clumpt.model import GroupName, Peer, PeerName

@@ -15,6 +15,7 @@ from typing import Any
 from attrs import define, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorProcess
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -152,11 +153,16 @@ async def build(config: Config, node: Node) -> Peer:
 
 
 def real_node(
-    config: Config, reactor: Any, in_thread: Callable[..., Deferred[Any]], path: Path | None = None
+    config: Config,
+    reactor: Any,
+    in_thread: Callable[..., Deferred[Any]],
+    helpers: IReactorProcess | None = None,
+    path: Path | None = None,
 ) -> Node:
     """
     The node that this process runs on; raises L{ClumptError}.
 
+    @param helpers: starts install helpers, if the reactor is not to do it.
     @param path: the file that C{config} was read from, which the install helper reads for itself; None if
         there is none, and the helper believes the daemon.
     """
@@ -184,7 +190,7 @@ def real_node(
     rules = rules_of(config.install)
 
     def installer(roots: Callable[[], Sequence[bytes]]) -> IInstaller:
-        return HelperInstaller(reactor, reactor, Spool(state / "spool"), rules, roots, helper)
+        return HelperInstaller(reactor, helpers or reactor, Spool(state / "spool"), rules, roots, helper)
 
     return Node(
         root,
@@ -309,7 +315,7 @@ def makeService(options: Options) -> Daemon:
 
     def node(config: Config, reactor: Any) -> Node:
         return real_node(
-            config, reactor, lambda call, *words: deferToThreadPool(reactor, disk, call, *words), path
+            config, reactor, lambda call, *words: deferToThreadPool(reactor, disk, call, *words), path=path
         )
 
     daemon = Daemon(path, options.config, reactor, node, ended)

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from twisted.internet.defer import Deferred
 from twisted.python.usage import UsageError
 
-from clumpt.aio import deferred
+from clumpt.aio import deferred, sleep
+from clumpt.apps.demonstration.background import REPORT, leave_running, stay
 from clumpt.apps.demonstration.directories import KINDS
 from clumpt.apps.demonstration.flow import Demonstration, Show, Wishes
+from clumpt.apps.demonstration.leftovers import end_runs
 from clumpt.apps.demonstration.loopback import MOST_PEERS
-from clumpt.apps.demonstration.show import Lines
-from clumpt.apps.oneshot import ToolOptions, nowhere
+from clumpt.apps.demonstration.place import Found, found
+from clumpt.apps.demonstration.show import show_on
+from clumpt.apps.demonstration.summary import Summary
+from clumpt.apps.oneshot import Status, ToolOptions, nowhere
+from clumpt.errors import BadInput, NothingMatched
+
+#: Seconds that a demonstration may take to end, and between two looks whether it has.
+PATIENCE, LOOK = 20.0, 0.1
 
 
 class DemoOptions(ToolOptions):
     """The words after C{clumpt demo}."""
 
     synopsis = "demo [FILE...] [options]"
-    longdesc = "Runs a cluster of 20 peers on this machine, installs packages on it, and cleans up."
+    longdesc = (
+        "Runs a cluster of 20 peers on this machine, installs packages on it, and cleans up.  It needs no"
+        " root, and touches nothing outside of a temporary folder.  FILE is a package to install on it:"
+        " first on the nodes of one group, then on all."
+    )
     optParameters: list[list[Any]] = [
         ["peers", "n", 20, "How many peers.", int],
         ["directory", "d", "embedded", "The directory: embedded, or slapd for a real OpenLDAP."],
@@ -29,7 +46,11 @@ class DemoOptions(ToolOptions):
     optFlags = [
         ["json", None, "Print the summary as JSON, and nothing else."],
         ["processes", None, "Run every peer as a process of its own."],
+        ["keep", "k", "Leave it running, to play with: clumpt --demo status."],
+        ["stop", None, "End what was left running, and clean up."],
     ]
+    #: The demonstration keeps its own log.
+    logger = "clumpt.apps.oneshot.mistakes_observer"
 
     def parseArgs(self, *files: str) -> None:
         """Take the packages."""
@@ -52,22 +73,89 @@ class DemoOptions(ToolOptions):
             self["peers"], self.files, self["directory"], bool(self["processes"]), float(self["timeout"])
         )
 
-    @deferred
-    async def main(self, reactor: Any, stdout: TextIO) -> int:
+    def main(self, reactor: Any, stdout: TextIO) -> Deferred[int]:
         """Do it, and fire with the exit status."""
         stderr = sys.__stderr__ or nowhere()
-        show: Show = Lines(stderr, reactor.seconds)
+        if self["stop"]:
+            return stop(reactor, stderr)
+        report = os.environ.get(REPORT, "")
+        if self["keep"] and not report:
+            return leave_running(reactor, sys.argv[1:], os.environ)
+        if report:
+            # Neither Ctrl-C nor the end of the terminal is meant for what is left running.
+            os.setsid()
+        return self._demonstrate(reactor, stdout, stderr, report)
+
+    @deferred
+    async def _demonstrate(self, reactor: Any, stdout: TextIO, stderr: TextIO, report: str) -> int:
+        show: Show = show_on(stderr, reactor.seconds)
         demonstration = Demonstration(reactor, self.wishes, show)
         try:
             await demonstration.open()
             summary = await demonstration.run()
             show.close()
-            if self["json"]:
-                stdout.write(summary.json + "\n")
-            else:
-                stdout.writelines(f"{line}\n" for line in summary.lines)
-            stdout.flush()
+            self._print(summary, stdout, demonstration.place.config)
+            if report:
+                stay(summary.status, report, demonstration.place.log)
+                await Deferred()
             return summary.status
         finally:
             show.close()
             await demonstration.close()
+
+    def _print(self, summary: Summary, stdout: TextIO, config: Path) -> None:
+        if self["json"]:
+            stdout.write(summary.json + "\n")
+        else:
+            hints = running_hints(config) if self["keep"] else more_hints()
+            stdout.writelines(f"{line}\n" for line in (*summary.lines, "", *hints))
+        stdout.flush()
+
+
+def running_hints(config: Path) -> Iterator[str]:
+    """What to try with a demonstration that is left running."""
+    yield "It is left running.  Try:"
+    yield "  clumpt --demo status                 how everything stands"
+    yield "  clumpt --demo install FILE -g all    install a package of yours on all of it"
+    yield "  clumpt --demo log 2 node07           what an update printed on a node"
+    yield f"  clumptconf -c {config} list    who is there"
+    yield f"  less {config.parent.parent}/log"
+    yield "  clumpt demo --stop                   end it, and remove everything"
+
+
+def more_hints() -> Iterator[str]:
+    """What else to try."""
+    yield "Everything is being stopped and removed.  Try next:"
+    yield "  clumpt demo --keep               leave it running, to play with"
+    yield "  clumpt demo FILE...              with packages of yours"
+    yield "  clumpt demo --processes          every peer as a process of its own"
+    yield "  clumpt demo --directory slapd    with a real OpenLDAP"
+
+
+@deferred
+async def stop(reactor: Any, stderr: TextIO) -> int:
+    """
+    End the demonstrations of this user, and remove what others left that were cut off.
+
+    Fails with L{NothingMatched} if there are none, with L{BadInput} if one does not end.
+    """
+    there = list(found())
+    for one in there:
+        if one.pid:
+            await _end(one, reactor)
+        await end_runs(one.folder, reactor)
+        one.remove()
+        stderr.write(f"clumpt: ended and removed {one.folder}\n")
+    if not there:
+        raise NothingMatched("no demonstration is running")
+    return Status.DONE
+
+
+async def _end(one: Found, reactor: Any) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(one.pid, signal.SIGTERM)
+    until = reactor.seconds() + PATIENCE
+    while one.folder.exists():
+        if reactor.seconds() > until:
+            raise BadInput(f"process {one.pid} does not end: kill it, and say clumpt demo --stop again")
+        await sleep(reactor, LOOK)

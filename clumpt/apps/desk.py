@@ -175,7 +175,6 @@ def real_desk(config: Config, reactor: Any, stdout: TextIO, stderr: TextIO) -> D
             reactor, reactor, random, security, security.own[0], submit.listen, ports, Limits(idle=600.0)
         )
 
-    pool = reactor.getThreadPool()
     return Desk(
         config,
         reactor,
@@ -186,7 +185,7 @@ def real_desk(config: Config, reactor: Any, stdout: TextIO, stderr: TextIO) -> D
         real_directory(config, reactor),
         network,
         lambda: submit_key(submit.key),
-        lambda call, *words: deferToThreadPool(reactor, pool, call, *words),
+        lambda call, *words: deferToThreadPool(reactor, reactor.getThreadPool(), call, *words),
         Screen(stdout, stderr, _asking(reactor)),
     )
 

@@ -90,12 +90,16 @@ def steady(reactor: Any) -> None:
     reactor.seconds = time.monotonic
 
 
-def stderr_observer() -> FilteringLogObserver:
+def stderr_observer(level: Any = LogLevel.warn) -> FilteringLogObserver:
     """A log observer that tells warnings and worse on stderr; twistd is given its name."""
     return FilteringLogObserver(
-        textFileLogObserver(sys.__stderr__ or nowhere()),
-        [LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)],
+        textFileLogObserver(sys.__stderr__ or nowhere()), [LogLevelFilterPredicate(defaultLogLevel=level)]
     )
+
+
+def mistakes_observer() -> FilteringLogObserver:
+    """The same for a tool that keeps the log in another place: only mistakes of the program are told."""
+    return stderr_observer(LogLevel.critical)
 
 
 class ToolOptions(Options):
@@ -123,7 +127,13 @@ class ToolOptions(Options):
 
 
 class OneShotOptions(ToolOptions):
-    """The options of a tool; they also tell twistd to stay out of its way."""
+    """
+    The options of a tool; they also tell twistd to stay out of its way.
+
+    @ivar logger: the name of what makes the log observer.
+    """
+
+    logger = "clumpt.apps.oneshot.stderr_observer"
 
     def postOptions(self) -> None:
         """Steer twistd, whose own C{postOptions} comes after this one."""
@@ -135,7 +145,7 @@ class OneShotOptions(ToolOptions):
         # A daemon's twistd.pid in this folder is none of our business.
         parent["pidfile"] = ""
         if not (parent["logger"] or parent["logfile"] or parent["syslog"]):
-            parent["logger"] = "clumpt.apps.oneshot.stderr_observer"
+            parent["logger"] = self.logger
 
 
 def message(text: str) -> str:

@@ -7,9 +7,11 @@ from importlib import import_module
 from typing import NoReturn
 
 from twisted.application import app, service
-from twisted.logger import globalLogBeginner, textFileLogObserver
+from twisted.logger import ILogObserver, globalLogBeginner, textFileLogObserver
+from twisted.python.reflect import namedAny
+from twisted.python.usage import Options
 
-from clumpt.apps.oneshot import OneShot, last_words, message, nowhere, status_of, stderr_observer
+from clumpt.apps.oneshot import OneShot, OneShotOptions, last_words, message, nowhere, status_of
 from clumpt.errors import ClumptError
 
 
@@ -44,7 +46,7 @@ def run(module: str, arguments: list[str]) -> NoReturn:
     application = service.Application("clumpt")
     try:
         made = named.makeService(options)
-        _log(made)
+        _log(options)
         made.setServiceParent(application)
         app.startApplication(application, False)
     except ClumptError as wrong:
@@ -56,9 +58,11 @@ def run(module: str, arguments: list[str]) -> NoReturn:
     raise SystemExit(last_words(made) if isinstance(made, OneShot) else 0)
 
 
-def _log(made: service.IService) -> None:
+def _log(options: Options) -> None:
     """A tool keeps quiet unless something is wrong; a daemon tells what it does."""
-    observer = (
-        stderr_observer() if isinstance(made, OneShot) else textFileLogObserver(sys.__stderr__ or nowhere())
+    observer: ILogObserver = (
+        namedAny(options.logger)()
+        if isinstance(options, OneShotOptions)
+        else textFileLogObserver(sys.__stderr__ or nowhere())
     )
     globalLogBeginner.beginLoggingTo([observer])

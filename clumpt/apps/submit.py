@@ -9,6 +9,7 @@ from typing import Any
 from twisted.python.usage import UsageError
 
 from clumpt.apps.demo import DemoOptions
+from clumpt.apps.demonstration.place import newest
 from clumpt.apps.oneshot import OneShot, OneShotOptions, Status, one_shot
 from clumpt.apps.verbs.again import RetryOptions, SeedVerbOptions, WithdrawOptions
 from clumpt.apps.verbs.install import InstallOptions, RemoveOptions
@@ -51,6 +52,10 @@ class Options(OneShotOptions):
         """Parse; ends the process if the words or the configuration cannot be used."""
         super().parseOptions(self.with_verb(list(options or [])))
 
+    def opt_demo(self) -> None:
+        """Use the demonstration that runs on this machine (clumpt demo --keep)."""
+        self["config"] = str(newest().config)
+
     def with_verb(self, words: list[str]) -> list[str]:
         """C{words} with the verb that is meant."""
         place = _after_options(words)
@@ -67,6 +72,7 @@ class Options(OneShotOptions):
 
     def postOptions(self) -> None:
         """See that there is something to do."""
+        self.logger = getattr(self.subOptions, "logger", self.logger)
         if self.subCommand is None:
             raise UsageError("say what to do: clumpt [install] FILE... -g GROUP, or a verb of clumpt --help")
         super().postOptions()
@@ -78,7 +84,7 @@ def _after_options(words: Sequence[str]) -> int:
     while place < len(words):
         if words[place] in ("-c", "--config"):
             place += 2
-        elif words[place].startswith(("--config=", "-c")):
+        elif words[place] == "--demo" or words[place].startswith(("--config=", "-c")):
             place += 1
         else:
             break

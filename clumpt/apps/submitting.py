@@ -33,7 +33,6 @@ from clumpt.install.packages import fits
 from clumpt.interfaces import INetwork
 from clumpt.model import Entry, Group, Peer, PeerName, PeerStatus, Seq, Settings, Update
 from clumpt.order import Order, Place
-from clumpt.pieces import Digest
 from clumpt.store.offered import Offered
 from clumpt.targets import Selection, choose, concerned, misfits
 
@@ -137,19 +136,6 @@ async def _check_head(desk: Desk, targets: Iterable[Peer]) -> Seq:
     return min((statuses[one.name].head if one.name in statuses else 0 for one in targets), default=0)
 
 
-@deferred
-async def admission(desk: Desk) -> Callable[[PeerName, Digest, bytes], None]:
-    """Who may link to us: raises as L{clumpt.interfaces.IPeerEvents.admit}."""
-    keyring = await desk.keyring()
-
-    def admit(peer: PeerName, fingerprint: Digest, statement: bytes) -> None:
-        member = keyring.member(statement)
-        if (member.peer, member.fingerprint) != (peer, fingerprint):
-            raise Untrusted(f"{peer} greets with a statement for another peer or key")
-
-    return admit
-
-
 @define(eq=False)
 class Submitter:
     """
@@ -172,7 +158,7 @@ class Submitter:
     async def open(self) -> None:
         """Begin to listen; what cannot be served later fails here, before anything is registered."""
         desk = self._desk
-        greeting, admit = await desk.greeting(), await admission(desk)
+        greeting, keyring = await desk.greeting(), await desk.keyring()
         network = desk.network(True)
         server = self._server = Server(
             desk.reactor,
@@ -183,7 +169,7 @@ class Submitter:
             network.links,
             lambda package: True,
         )
-        self._submission = Submission(greeting, admit, desk.reactor, desk.random, network, server)
+        self._submission = Submission(greeting, keyring, desk.reactor, desk.random, network, server)
         await network.start(self._submission)
         self._network = network
 
@@ -233,14 +219,14 @@ class Submitter:
         self,
         entry: Entry,
         within: float,
-        told: Callable[[Collection[PeerName]], None] = lambda received: None,
+        told: Callable[[Seeded], None] = lambda so_far: None,
     ) -> Seeded:
         """
         Bring C{entry} to the first peers (R62-R64); they are served until L{close}.
 
-        @param told: called with the peers that received so far.
+        @param told: called with what was reached so far.
 
-        Fires with what was reached when enough have received, C{within} seconds are over, or nobody is left.
+        Fires with what was reached; see L{Submission.run}.
         """
         assert self._submission is not None, "open comes first"
         self._submission.told = told

@@ -1,22 +1,13 @@
-"""What a tool is to the peers that it calls: somebody who asks, and has nothing to give."""
+"""How a tool greets the peers that it calls."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-
-from attrs import define
-from twisted.internet.defer import Deferred
-from zope.interface import implementer
-
+from clumpt.agent.visitor import Greeting
 from clumpt.aio import deferred
-from clumpt.errors import IdentityError, NotHere, Untrusted
+from clumpt.errors import IdentityError
 from clumpt.idset import IdSet
-from clumpt.interfaces import IDirectory, IKeyring, ILink, IPeerEvents
-from clumpt.model import PeerName, Seq
-from clumpt.pieces import Digest
-
-#: Deployment, head, digest of the newest entry and own member statement (L{IPeerEvents.hello}).
-Greeting = tuple[str, Seq, Digest, bytes]
+from clumpt.interfaces import IDirectory, IKeyring
+from clumpt.model import PeerName
 
 
 @deferred
@@ -33,68 +24,3 @@ async def greeting(directory: IDirectory, keyring: IKeyring, name: PeerName) -> 
     newest = await directory.updates(IdSet([(head, head)])) if head else []
     top = keyring.kept(newest[0]).digest if newest else keyring.origin
     return keyring.deployment, head if newest else 0, top, own.member
-
-
-@implementer(IPeerEvents)
-@define(eq=False)
-class Visitor:
-    """Greets and judges peers as peers do among themselves, and answers nothing else."""
-
-    _greeting: Greeting
-    _keyring: IKeyring
-
-    def hello(self) -> Greeting:
-        """See L{IPeerEvents}."""
-        return self._greeting
-
-    def admit(self, peer: PeerName, fingerprint: Digest, member: bytes) -> None:
-        """See L{IPeerEvents}: by their signed statements."""
-        stated = self._keyring.member(member)
-        if (stated.peer, stated.fingerprint) != (peer, fingerprint):
-            raise Untrusted(f"{peer} greets with a statement for another peer or key")
-
-    def linked(self, link: ILink, head: Seq, top: Digest) -> None:
-        """See L{IPeerEvents}."""
-
-    def unlinked(self, link: ILink) -> None:
-        """See L{IPeerEvents}."""
-
-    def acked(self, link: ILink, head: Seq) -> None:
-        """See L{IPeerEvents}."""
-
-    def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> None:
-        """See L{IPeerEvents}."""
-
-    def reload_asked(self, link: ILink) -> None:
-        """See L{IPeerEvents}."""
-
-    def table_wanted(self, link: ILink, have: IdSet) -> Sequence[bytes]:
-        """See L{IPeerEvents}."""
-        return ()
-
-    def hashes_wanted(self, link: ILink, digest: Digest) -> bytes:
-        """See L{IPeerEvents}."""
-        raise NotHere("this is a tool, which holds no packages")
-
-    def piece_wanted(self, link: ILink, digest: Digest, index: int) -> Deferred[bytes]:
-        """See L{IPeerEvents}."""
-        raise NotHere("this is a tool, which holds no packages")
-
-    def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
-        """See L{IPeerEvents}."""
-
-    def have_told(self, link: ILink, digest: Digest, index: int) -> None:
-        """See L{IPeerEvents}."""
-
-    def offered(self, link: ILink, digest: Digest, index: int) -> None:
-        """See L{IPeerEvents}."""
-
-    def declined(self, link: ILink, digest: Digest, index: int) -> None:
-        """See L{IPeerEvents}."""
-
-    def drained(self, link: ILink) -> None:
-        """See L{IPeerEvents}."""
-
-    def output_wanted(self, link: ILink, seq: Seq) -> bytes:
-        """See L{IPeerEvents}."""
-        raise NotHere("this is a tool, which installs nothing")

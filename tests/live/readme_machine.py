@@ -1,8 +1,8 @@
 """
 What stands in for the machines of docs/cluster.md, as C{readme_machine.py NAME WORDS...}.
 
-C{ssh} runs its command here, with the folders of that node.  C{systemctl} starts and stops the two services as
-their units say.  The commands of Clumpt are the real ones; each is told where the C{/etc} of its machine is.
+C{ssh} runs its command here, with the folders of that node.  C{systemctl} starts and stops the two services.
+The commands of Clumpt are the real ones; each is told where the C{/etc} of its machine is.
 """
 
 import json
@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from socket import AF_UNIX, SOCK_DGRAM, socket
 
@@ -79,9 +80,9 @@ def _start(unit: str) -> None:
             assert ready.recv(100) == b"READY=1"
 
 
-def _until(done: "object", complaint: str) -> None:
+def _until(done: Callable[[], bool], complaint: str) -> None:
     until = time.monotonic() + LONGEST
-    while not done():  # type: ignore[operator]
+    while not done():
         if time.monotonic() > until:
             raise SystemExit(f"{HOST}: {complaint}")
         time.sleep(0.05)

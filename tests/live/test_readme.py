@@ -67,9 +67,8 @@ class ReadmeTests(SynchronousTestCase):
         node = self.folder / f"n{number}"
         drop_in = node / "etc/clumpt.d/machine.ini"
         drop_in.parent.mkdir(parents=True)
-        drop_in.write_text(
-            f"[peer]\nlisten = {self.net}{number}\nstate = {node}/var/lib/clumpt\n[install]\nroot = {node}/root\n"
-        )
+        lines = ["[peer]", f"listen = {self.net}{number}", f"state = {node}/var/lib/clumpt"]
+        drop_in.write_text("\n".join([*lines, "[install]", f"root = {node}/root", ""]))
 
     def clear(self) -> None:
         """End what the text left running."""
@@ -118,5 +117,6 @@ class ReadmeTests(SynchronousTestCase):
 
     def test_text(self) -> None:
         """Every command in the text does what the text says."""
-        said = {text: self.run_block(text) for text in self.texts()}
+        for text in self.texts():
+            self.run_block(text)
         self.assertEqual([self.greeting(number) for number in range(1, 6)], [True, True, True, False, True])

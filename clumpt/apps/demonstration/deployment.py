@@ -71,9 +71,8 @@ async def enrol(env: Environment, place: Place, newcomers: Sequence[Node]) -> No
         addresses = {node.name: Address(place.net.peer(node.number), NOTIFY, UPDATE) for node in same}
         await add(env, Newcomers(addresses, groups), Delivery(place.nodes, unpacked=True))
     for node in newcomers:
-        config = place.etc_of(node.name) / "clumpt.ini"
         _add_lines(
-            config,
+            place.config_of(node.name),
             {
                 "peer": {"listen": place.net.peer(node.number), "state": str(place.state_of(node.name))},
                 "install": {"root": str(place.root_of(node.name))},

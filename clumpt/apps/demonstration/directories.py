@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from attrs import define
 from twisted.internet.defer import Deferred
 
 from clumpt.aio import deferred
-from clumpt.apps.demonstration.loopback import LDAP, LDAPS
+from clumpt.apps.demonstration.loopback import LDAPS
+from clumpt.apps.demonstration.openldap import OpenLdap
 from clumpt.apps.demonstration.place import Place
 from clumpt.apps.directory import DirectoryServer, Listening, tls_options
 from clumpt.ldap import schema
@@ -20,33 +21,28 @@ BASE = "o=clumpt"
 
 
 class Serving(Protocol):
-    """A directory that runs."""
+    """A directory server."""
 
-    def stop(self) -> Deferred[Any]:
+    def start(self) -> Deferred[None]:
+        """Fires when it listens."""
+
+    def stop(self) -> Deferred[None]:
         """End it; fires when it is gone."""
 
 
-@define(eq=False)
-class InMemory:
-    """The embedded directory, with nothing on the disk."""
-
-    _server: DirectoryServer
-
-    @deferred
-    async def stop(self) -> None:
-        """See L{Serving}."""
-        await self._server.stop()
-
-
 @deferred
-async def serve(kind: str, place: Place, reactor: Any) -> Serving:
+async def serve(kind: str, place: Place, reactor: Any, closing: Callable[[Callable[[], Any]], None]) -> None:
     """
-    Start a directory of this C{kind}; it has no entries yet.
+    Start a directory of this C{kind}; it has no entries of the deployment yet.
+
+    @param closing: is given what ends it, before it can need that.
 
     Fails with L{clumpt.errors.BadInput} if it does not start.
     """
-    store = Store(BASE, schema.load())
-    listening = Listening(place.net.directory, LDAPS, LDAP)
-    server = DirectoryServer(reactor, store, tls_options(place.tls), listening)
+    if kind == SLAPD:
+        server: Serving = OpenLdap(place, reactor)
+    else:
+        listening = Listening(place.net.directory, LDAPS)
+        server = DirectoryServer(reactor, Store(BASE, schema.load()), tls_options(place.tls), listening)
+    closing(server.stop)
     await server.start()
-    return InMemory(server)

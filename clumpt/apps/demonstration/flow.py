@@ -11,16 +11,19 @@ from typing import Any, Protocol, TextIO
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
+from twisted.logger import globalLogPublisher, textFileLogObserver
 
 from clumpt.aio import deferred
 from clumpt.apps.conf_env import Environment
 from clumpt.apps.demonstration import deployment, packages
 from clumpt.apps.demonstration.deployment import ALL, INTEL, Node
-from clumpt.apps.demonstration.directories import Serving, serve
+from clumpt.apps.demonstration.directories import serve
 from clumpt.apps.demonstration.leftovers import end_runs
 from clumpt.apps.demonstration.loopback import free_net
+from clumpt.apps.demonstration.nursery import Nursery
 from clumpt.apps.demonstration.peers import InProcess, Peers
 from clumpt.apps.demonstration.place import Place
+from clumpt.apps.demonstration.processes import Processes
 from clumpt.apps.demonstration.submitting import View, submit
 from clumpt.apps.demonstration.summary import Result, Summary
 from clumpt.apps.desk import Desk, real_desk
@@ -30,8 +33,8 @@ from clumpt.pieces import Digest
 
 #: What is made on the spot: name, version, bytes, and for whom.
 SAMPLES: tuple[tuple[str, str, int, GroupName], ...] = (
-    ("clumpt-demo-tools", "1.0", 200_000, INTEL),
-    ("clumpt-demo-hello", "1.0", 1_000_000, ALL),
+    ("clumpt-demo-tools", "1.0", 64 * 1024, INTEL),
+    ("clumpt-demo-hello", "1.0", 320 * 1024, ALL),
 )
 
 
@@ -81,7 +84,6 @@ class Demonstration:
     desk: Desk = field(init=False)
     env: Environment = field(init=False)
     _log: TextIO = field(init=False)
-    _directory: Serving = field(init=False)
     _closing: list[Callable[[], Any]] = field(factory=list, init=False)
     _held: set[tuple[PeerName, Digest]] = field(factory=set, init=False)
 
@@ -93,11 +95,13 @@ class Demonstration:
         self._closing.append(place.remove)
         self._log = place.log.open("w", buffering=1)
         self._closing.append(self._log.close)
+        observer = textFileLogObserver(self._log)
+        globalLogPublisher.addObserver(observer)
+        self._closing.append(lambda: globalLogPublisher.removeObserver(observer))
         self._show.step(f"a deployment in {place.folder}: authority, root of trust, keys")
         deployment.initialise(place, time.time(), f"{random.getrandbits(48):012x}")
         self._show.step(f"the directory: {self.wishes.directory}, at {place.uris[0]}")
-        self._directory = await serve(self.wishes.directory, place, self._reactor)
-        self._closing.append(self._directory.stop)
+        await serve(self.wishes.directory, place, self._reactor, self._closing.append)
         self.env = deployment.administrator(place, self._reactor, self._log)
         self._closing.append(self.env.directory.close)
         await deployment.start(self.env)
@@ -109,7 +113,12 @@ class Demonstration:
         self._closing.append(self.desk.close)
 
     def _runner(self) -> Peers:
-        return InProcess(self._reactor, self._in_thread)
+        if self.wishes.processes:
+            return Processes(self._reactor, self.env.directory)
+        nursery = Nursery(self._reactor)
+        nursery.open()
+        self._closing.append(nursery.close)
+        return InProcess(self._reactor, self._in_thread, nursery)
 
     @deferred
     async def grow(self, nodes: Sequence[Node]) -> None:
@@ -117,7 +126,7 @@ class Demonstration:
         self._show.step(f"{len(nodes)} nodes: certificates, memberships, neighbours")
         await deployment.enrol(self.env, self.place, nodes)
         self._show.step(f"{len(nodes)} peers start")
-        await self.peers.start({node.name: self.place.etc_of(node.name) / "clumpt.ini" for node in nodes})
+        await self.peers.start({node.name: self.place.config_of(node.name) for node in nodes})
 
     @deferred
     async def run(self) -> Summary:

@@ -11,8 +11,8 @@ from typing import Any
 
 from clumpt.aio import deferred, sleep
 
-#: Seconds that they may take to end by themselves, and between two looks.
-PATIENCE, LOOK = 2.0, 0.05
+#: Seconds between two looks.
+LOOK = 0.02
 _HELPER = b"clumpt.apps.install_helper"
 
 
@@ -32,11 +32,13 @@ def running(folder: Path, proc: Path = Path("/proc")) -> Iterator[int]:
 
 @deferred
 async def end_runs(folder: Path, reactor: Any) -> None:
-    """Let all installs below C{folder} end, and kill what does not; fires when none is left."""
-    until = reactor.seconds() + PATIENCE
+    """
+    End all installs below C{folder}; fires when none is left.
+
+    What they do concerns nothing but the private roots there, which are removed next.
+    """
     while left := list(running(folder)):
-        if reactor.seconds() >= until:
-            for pid in left:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         await sleep(reactor, LOOK)

@@ -20,7 +20,7 @@ _TRIES = 50
 MOST_PEERS = 200
 _DIRECTORY, _SUBMITTER = 253, 254
 #: The ports of peers and directory; below 1024 nobody may listen who is not root.
-NOTIFY, UPDATE, LDAPS, LDAP = 4417, 4418, 6636, 6389
+NOTIFY, UPDATE, LDAPS = 4417, 4418, 6636
 
 
 @frozen

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorProcess
 
 from clumpt.aio import deferred
+from clumpt.apps.conf_change import each
 from clumpt.apps.daemon import Peer, build, real_node
 from clumpt.configfile import load
 from clumpt.model import Entry, PeerName, State
+
+#: Peers that start or stop at a time: all of them.
+AT_ONCE = 1000
 
 
 @frozen
@@ -50,27 +55,30 @@ class InProcess:
     Peers in this process.
 
     @ivar in_thread: runs slow work on the disk; fires with its result.
+    @ivar helpers: starts their install helpers.
     """
 
     _reactor: Any
     _in_thread: Callable[..., Deferred[Any]]
+    _helpers: IReactorProcess
     running: dict[PeerName, Peer] = field(factory=dict, init=False)
 
     def start(self, configs: Mapping[PeerName, Path]) -> Deferred[Any]:
         """See L{Peers}."""
-        return _all(self._start(name, path) for name, path in configs.items())
+        return each(list(configs.items()), self._start, AT_ONCE)
 
     @deferred
-    async def _start(self, name: PeerName, path: Path) -> None:
+    async def _start(self, named: tuple[PeerName, Path]) -> None:
+        name, path = named
         config = load(path)
-        peer = await build(config, real_node(config, self._reactor, self._in_thread))
+        peer = await build(config, real_node(config, self._reactor, self._in_thread, self._helpers))
         self.running[name] = peer
         await peer.agent.start()
 
     def stop(self, names: Collection[PeerName] | None = None) -> Deferred[Any]:
         """See L{Peers}."""
-        chosen = list(self.running) if names is None else list(names)
-        return _all(self.running.pop(name).stop() for name in chosen)
+        chosen = [self.running.pop(name) for name in list(self.running if names is None else names)]
+        return each(chosen, lambda peer: peer.stop(), AT_ONCE)
 
     def standing(self, entry: Entry) -> Standing:
         """See L{Peers}."""
@@ -86,7 +94,3 @@ class InProcess:
     def sent(self) -> Mapping[PeerName, int]:
         """See L{Peers}."""
         return {name: sum(peer.agent.server.sent.values()) for name, peer in self.running.items()}
-
-
-def _all(work: Iterable[Deferred[Any]]) -> Deferred[Any]:
-    return gatherResults(list(work), consumeErrors=True)

@@ -2,26 +2,66 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
+from typing import IO
 
-from attrs import frozen
+from attrs import define, field, frozen
 
-from clumpt.apps.demonstration.loopback import LDAP, LDAPS, Net
-from clumpt.errors import BadInput
+from clumpt.apps.demonstration.loopback import LDAPS, Net
+from clumpt.errors import BadInput, NothingMatched
 
 #: How the names of the folders begin.
 PREFIX = "clumpt-demo-"
+#: The file that holds the process id of a demonstration and is locked as long as it runs.
+_LOCK = "running"
 
 
 @frozen
+class Found:
+    """The folder of a demonstration, which may run (C{pid}) or have been cut off (0)."""
+
+    folder: Path
+    pid: int
+
+    @property
+    def config(self) -> Path:
+        """The administrator's configuration."""
+        return self.folder / "admin" / "clumpt.ini"
+
+    def remove(self) -> None:
+        """Leave nothing behind."""
+        for folder, _, _ in os.walk(self.folder):
+            # Packages may have made folders that their owner may not write to.
+            with suppress(OSError):
+                os.chmod(folder, 0o700)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@define(eq=False)
 class Place:
-    """The C{folder}, which nobody else may enter, and the addresses."""
+    """
+    The place of a demonstration of this process.
+
+    @ivar folder: which nobody else may enter.
+    """
 
     folder: Path
     net: Net
+    _lock: IO[str] = field(init=False)
+
+    @_lock.default
+    def _mark(self) -> IO[str]:
+        file = (self.folder / _LOCK).open("w")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        return file
 
     @classmethod
     def make(cls, net: Net) -> Place:
@@ -32,14 +72,14 @@ class Place:
             raise BadInput(f"no folder can be made in {gettempdir()}: {trouble.strerror}") from trouble
 
     @property
-    def etc(self) -> Path:
-        """What is in C{/etc} of the administrator's machine."""
-        return self.folder / "admin"
-
-    @property
     def config(self) -> Path:
         """The administrator's configuration."""
-        return self.etc / "clumpt.ini"
+        return Found(self.folder, os.getpid()).config
+
+    @property
+    def etc(self) -> Path:
+        """What is in C{/etc} of the administrator's machine."""
+        return self.config.parent
 
     @property
     def tls(self) -> Path:
@@ -53,7 +93,7 @@ class Place:
 
     @property
     def log(self) -> Path:
-        """What is said on the way."""
+        """What is said on the way, and what goes wrong."""
         return self.folder / "log"
 
     @property
@@ -64,6 +104,10 @@ class Place:
     def etc_of(self, name: str) -> Path:
         """What is in C{/etc} of a node."""
         return self.nodes / name
+
+    def config_of(self, name: str) -> Path:
+        """The configuration of a node."""
+        return self.etc_of(name) / "clumpt.ini"
 
     def state_of(self, name: str) -> Path:
         """What is in C{/var/lib/clumpt} of a node."""
@@ -78,14 +122,36 @@ class Place:
         """Where the directory is."""
         return (f"ldaps://{self.net.directory}:{LDAPS}",)
 
-    @property
-    def plain_port(self) -> int:
-        """The port of StartTLS."""
-        return LDAP
-
     def remove(self) -> None:
         """Leave nothing behind."""
-        # Folders that packages made may not be writable to their owner.
-        for folder, _, _ in os.walk(self.folder):
-            os.chmod(folder, 0o700)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        Found(self.folder, 0).remove()
+        self._lock.close()
+
+
+def found() -> Iterator[Found]:
+    """The demonstrations of this user, the newest first."""
+    folders = [path for path in Path(gettempdir()).glob(f"{PREFIX}*") if _ours(path)]
+    for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
+        with suppress(FileNotFoundError), (folder / _LOCK).open() as file:
+            yield Found(folder.resolve(), 0 if _free(file) else int(file.read() or 0))
+
+
+def newest() -> Found:
+    """The newest demonstration that runs; raises L{NothingMatched} if none does."""
+    for one in found():
+        if one.pid and one.config.exists():
+            return one
+    raise NothingMatched("no demonstration is running: start one with clumpt demo --keep")
+
+
+def _ours(folder: Path) -> bool:
+    return not folder.is_symlink() and folder.is_dir() and folder.stat().st_uid == os.getuid()
+
+
+def _free(file: IO[str]) -> bool:
+    """Does nobody hold the lock any more?"""
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

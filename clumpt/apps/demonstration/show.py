@@ -7,8 +7,24 @@ from typing import TextIO
 
 from attrs import define, field
 
+from clumpt.apps.demonstration.flow import Show
 from clumpt.apps.demonstration.submitting import View
 from clumpt.apps.demonstration.summary import Result
+from clumpt.progress import Stage
+
+#: Seconds between two lines about the same update.
+PAUSE = 1.0
+
+
+def show_on(stderr: TextIO, clock: Callable[[], float]) -> Show:
+    """Bars if C{stderr} is a terminal that can draw them, lines if not."""
+    if stderr.isatty():
+        try:
+            from clumpt.apps.demonstration.live import Live
+        except ImportError:
+            return Lines(stderr, clock)
+        return Live(stderr, clock)
+    return Lines(stderr, clock)
 
 
 @define(eq=False)
@@ -18,22 +34,33 @@ class Lines:
     _stderr: TextIO
     _clock: Callable[[], float]
     _began: float = field(init=False)
+    _next: float = field(default=0.0, init=False)
 
     @_began.default
     def _now(self) -> float:
         return self._clock()
 
     def step(self, text: str) -> None:
-        """See L{clumpt.apps.demonstration.flow.Show}."""
+        """See L{Show}."""
         self._stderr.write(f"{self._clock() - self._began:6.1f} s  {text}\n")
         self._stderr.flush()
+        self._next = self._clock() + PAUSE
 
     def spread(self, view: View) -> None:
-        """See L{clumpt.apps.demonstration.flow.Show}; only ends are told here."""
+        """See L{Show}; told now and then."""
+        if self._clock() >= self._next:
+            self.step(f"update {view.entry.seq}: {so_far(view)}")
 
     def ended(self, result: Result) -> None:
-        """See L{clumpt.apps.demonstration.flow.Show}."""
+        """See L{Show}."""
         self.step(f"update {result.seq}: {result.done} of {result.targets} installed")
 
     def close(self) -> None:
-        """See L{clumpt.apps.demonstration.flow.Show}."""
+        """See L{Show}."""
+
+
+def so_far(view: View) -> str:
+    """How many peers hold an update, and how many have installed it, in a few words."""
+    done = view.picture.counts[Stage.DONE] if view.picture is not None else 0
+    held = f"{len(view.standing.fetched)} hold it, " if view.standing is not None else ""
+    return f"{held}{done} installed, of {len(view.plan.targets)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
 from typing import Any, TextIO
 
 from attrs import define, field
@@ -20,7 +19,7 @@ from clumpt.apps.oneshot import Status, message, nowhere
 from clumpt.apps.screen import size
 from clumpt.apps.submitting import Plan, Submitter
 from clumpt.apps.verbs.words import VerbOptions, percent, seconds
-from clumpt.model import Action, Entry, PeerName
+from clumpt.model import Action, Entry
 from clumpt.progress import Picture
 from clumpt.store.offered import Offered
 
@@ -117,7 +116,8 @@ def _plan_fields(plan: Plan) -> dict[str, Any]:
         "action": order.action.value,
         "installer": order.installer,
         "groups": sorted(order.groups),
-        "targets": [peer.name for peer in plan.targets],
+        "targets": list(order.targets),
+        "concerns": [peer.name for peer in plan.targets],
         "initial": plan.wanted,
         "packages": [
             {"name": package.name, "version": package.version, "arch": package.arch, "sha256": package.sha256}
@@ -152,7 +152,7 @@ class _Errand:
                 self.entry = await self.submitter.register()
                 self.desk.screen.say(f"registered as update {self.entry.seq}")
             left = max(0.0, end - self.desk.reactor.seconds())
-            seeded = await self.submitter.seed(self.entry, left, self._received)
+            seeded = await self.submitter.seed(self.entry, left, self._reached_now)
             self._lines.close()
             if self.options["wait"] == "all" and seeded.received:
                 left = max(0.0, end - self.desk.reactor.seconds())
@@ -165,8 +165,9 @@ class _Errand:
             self._doubt()
             await self.submitter.close()
 
-    def _received(self, received: Collection[PeerName]) -> None:
-        self._lines.note(f"{len(received)} of {self.plan.wanted} have received it")
+    def _reached_now(self, so_far: Seeded) -> None:
+        lost = f"; {len(so_far.unreachable)} cannot be reached now" if so_far.unreachable else ""
+        self._lines.note(f"{len(so_far.received)} of {self.plan.wanted} have received it{lost}")
 
     async def _follow(self, entry: Entry, within: float) -> Picture:
         shown = display(
@@ -237,7 +238,7 @@ class _Errand:
 
 def _seeded_fields(plan: Plan, seeded: Seeded) -> dict[str, Any]:
     return {
-        "targets": [peer.name for peer in plan.targets],
+        "concerns": [peer.name for peer in plan.targets],
         "initial": plan.wanted,
         "received": sorted(seeded.received),
         "unreachable": sorted(seeded.unreachable),

@@ -14,7 +14,6 @@ from clumpt.apps.display import about
 from clumpt.apps.following import targets
 from clumpt.apps.oneshot import Status
 from clumpt.apps.screen import size, when
-from clumpt.apps.submitting import admission
 from clumpt.apps.verbs.words import VerbOptions, whole
 from clumpt.errors import LinkLost, NotHere, NothingMatched
 from clumpt.idset import IdSet
@@ -202,7 +201,7 @@ async def log(desk: Desk, seq: Seq, node: str, for_programs: bool) -> int:
     """Show what update C{seq} printed on C{node}; fires with the exit status."""
     peer = await find_peer(desk, node)
     network = desk.network(False)
-    await network.start(Visitor(await desk.greeting(), await admission(desk)))
+    await network.start(Visitor(await desk.greeting(), await desk.keyring()))
     try:
         link = await network.dial(peer.name, peer.addresses)
         output = (await link.output(seq)).decode("utf-8", "replace")
