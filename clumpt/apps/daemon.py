@@ -156,15 +156,15 @@ def real_node(
     config: Config,
     reactor: Any,
     in_thread: Callable[..., Deferred[Any]],
-    helpers: IReactorProcess | None = None,
     path: Path | None = None,
+    helpers: IReactorProcess | None = None,
 ) -> Node:
     """
     The node that this process runs on; raises L{ClumptError}.
 
-    @param helpers: starts install helpers, if the reactor is not to do it.
     @param path: the file that C{config} was read from, which the install helper reads for itself; None if
         there is none, and the helper believes the daemon.
+    @param helpers: starts install helpers, if the reactor is not to do it.
     """
     # First what changes nothing, so that a start that must fail leaves no trace.
     root = read(config.trust.root, "the pinned root document")
@@ -315,7 +315,7 @@ def makeService(options: Options) -> Daemon:
 
     def node(config: Config, reactor: Any) -> Node:
         return real_node(
-            config, reactor, lambda call, *words: deferToThreadPool(reactor, disk, call, *words), path=path
+            config, reactor, lambda call, *words: deferToThreadPool(reactor, disk, call, *words), path
         )
 
     daemon = Daemon(path, options.config, reactor, node, ended)

@@ -71,7 +71,7 @@ class InProcess:
     async def _start(self, named: tuple[PeerName, Path]) -> None:
         name, path = named
         config = load(path)
-        peer = await build(config, real_node(config, self._reactor, self._in_thread, self._helpers))
+        peer = await build(config, real_node(config, self._reactor, self._in_thread, helpers=self._helpers))
         self.running[name] = peer
         await peer.agent.start()
 
