@@ -315,7 +315,7 @@ def makeService(options: Options) -> Daemon:
 
     def node(config: Config, reactor: Any) -> Node:
         return real_node(
-            config, reactor, lambda call, *words: deferToThreadPool(reactor, disk, call, *words), path=path
+            config, reactor, lambda call, *words: deferToThreadPool(reactor, disk, call, *words), path
         )
 
     daemon = Daemon(path, options.config, reactor, node, ended)

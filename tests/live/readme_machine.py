@@ -25,7 +25,7 @@ SCRIPTS = {
     "clumptd": "clumptd",
     "clumpt-directory": "directory",
 }
-LONGEST = 30.0
+LONGEST = 60.0
 
 
 def ssh(where: str, *words: str) -> int:
