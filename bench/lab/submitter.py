@@ -124,7 +124,7 @@ async def submit(reactor: Any, config: Config, path: Path, listed: Path, initial
         reactor,
         SystemRandom(),
         network,
-        Server(reactor, files, Bucket(0.0), lambda package: True),
+        Server(reactor, SystemRandom(), files, Bucket(0.0), True, network.links, lambda package: True),
         (keyring.deployment, entry.seq, entry.digest, me.member),
         lambda peer, fingerprint, member: keyring.member(member),
         [entry],
