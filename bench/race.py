@@ -21,9 +21,8 @@ from typing import Any
 # From a checkout, by its path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.lab.clumpt import Clumpt, ClumptOpen
+from bench.lab.clumpt import Clumpt, ClumptOpen, Shape
 from bench.lab.contest import Contestant, Course, File, race
-from bench.lab.enrolment import Shape
 from bench.lab.hosts import Lab, Loopback, Namespaces
 from bench.lab.processes import Processes
 from bench.lab.setting import Setting

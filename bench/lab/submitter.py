@@ -1,43 +1,36 @@
 """
 The submitter of a race, in a process of its own on the source's host:
 
-  python -m bench.lab.submitter CONFIGURATION PACKAGE PEERS.json INITIAL [open]
+  python -m bench.lab.submitter CONFIGURATION PACKAGE [open]
 
-Says C{ready} once the update is signed and registered.  Tells the first peers when it reads a line, says
-the time at which it began, and C{over} when they have received.  With C{open} it is linked to all peers
-before.
+Does what C{clumpt install} does, step by step.  Says C{ready} once the update is signed and registered; when
+it reads a line, it says the time and tells the first peers; C{over} when they have received.  With C{open}
+it is linked to all peers before.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Collection
-from hashlib import sha256
 from pathlib import Path
-from random import SystemRandom
 from typing import Any
 
-from attrs import define
 from twisted.internet import reactor as installed
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.threads import deferToThread
 
-from bench.lab.enrolment import DEPLOYMENT, GROUP, LINKER
-from clumpt.agent.cache import decode_peers
-from clumpt.agent.rate import Bucket
-from clumpt.agent.serve import Server
-from clumpt.agent.submission import Submission, share
+from bench.lab.office import GROUP
 from clumpt.aio import deferred
-from clumpt.apps.rooms import real_directory
-from clumpt.config import Config
+from clumpt.apps.desk import Desk, real_desk
+from clumpt.apps.oneshot import steady
+from clumpt.apps.submitting import Submitter, make_plan
+from clumpt.apps.verbs.install import offer
 from clumpt.configfile import load
-from clumpt.model import Action, Entry, Package, PeerName, Update
-from clumpt.pieces import Bits, Digest, HashList, Pieces, digest_of, piece_size
-from clumpt.protocols.client import Network
-from clumpt.protocols.tls import TlsSecurity
-from clumpt.trust.keyring import Keyring
-from clumpt.trust.signer import Signer
+from clumpt.install.command import COMMAND
+from clumpt.install.packages import any_file
+from clumpt.interfaces import INetwork
+from clumpt.model import Action
+from clumpt.order import Order
+from clumpt.store.offered import Offered
 
 #: Seconds after which the submitter gives up.
 WITHIN = 600.0
@@ -45,115 +38,52 @@ WITHIN = 600.0
 NOTHING = "/nonexistent/a-race-installs-nothing"
 
 
-@define(eq=False)
-class OneFile:
-    """A repository that holds one package: the file at C{path}."""
-
-    path: Path
-    _hashes: bytes = b""
-    _pieces: Any = None
-
-    def package(self) -> Package:
-        """Hash the file."""
-        size, total, whole = piece_size(self.path.stat().st_size), 0, sha256()
-        with self.path.open("rb") as file:
-            while piece := file.read(size):
-                total += len(piece)
-                whole.update(piece)
-                self._hashes += sha256(piece).digest()
-        self._pieces = Pieces(total, size, digest_of(self._hashes))
-        return Package("race", "1", "all", self.path.name, Digest(whole.hexdigest()), self._pieces)
-
-    def held(self, package: Package) -> Bits:
-        """All pieces."""
-        return Bits.full(package.pieces.count)
-
-    def hashes(self, package: Package) -> bytes:
-        """The list of piece hashes."""
-        return HashList.checked(self._hashes, self._pieces).raw
-
-    def read(self, package: Package, index: int) -> bytes:
-        """One piece."""
-        with self.path.open("rb") as file:
-            file.seek(self._pieces.offset(index))
-            return file.read(self._pieces.length(index))
-
-
-def ordered(keyring: Keyring, signer: Signer, package: Package) -> Entry:
-    """The first update of the table: bring C{package} to everybody."""
-    return signer.sign_update(
-        Update(
-            deployment=DEPLOYMENT,
-            seq=1,
-            prev=keyring.origin,
-            submit_id="race-1",
-            issued=int(time.time()),
-            groups=frozenset([GROUP]),
-            action=Action.INSTALL,
-            installer="command",
-            packages=(package,),
-            argv=(NOTHING,),
-        )
-    )
-
-
-def go() -> Deferred[str]:
+def go(desk: Desk) -> Deferred[str]:
     """Fires with a line from stdin."""
-    return deferToThread(sys.stdin.readline)
+    return desk.in_thread(sys.stdin.readline)
 
 
-def told(received: Collection[PeerName]) -> None:
-    """Nobody watches."""
+def networks(desk: Desk) -> list[INetwork]:
+    """The networks that C{desk} is going to make."""
+    made: list[INetwork] = []
+    make = desk.network
+
+    def remembered(listening: bool) -> INetwork:
+        made.append(make(listening))
+        return made[-1]
+
+    desk.network = remembered
+    return made
 
 
 @deferred
-async def submit(reactor: Any, config: Config, path: Path, listed: Path, initial: int, links: bool) -> None:
+async def submit(desk: Desk, path: Path, links: bool) -> None:
     """Do it all."""
-    keyring = Keyring.trusting([config.trust.root.read_bytes()])
-    peers = decode_peers(listed.read_bytes())
-    me = next(peer for peer in peers if peer.name == LINKER)
-    candidates = {peer.name: peer.addresses for peer in peers if peer.addresses}
-    files = OneFile(path)
-    entry = ordered(keyring, Signer.load(config.submit.key), files.package())
-    directory = real_directory(config, reactor)
-    await directory.register(entry)
-    folder = config.tls.ca.parent
-    security = TlsSecurity(reactor, config.tls.ca, folder / f"{LINKER}.pem", folder / f"{LINKER}-key.pem")
-    network = Network(reactor, reactor, SystemRandom(), security, me.name)
-    submission = Submission(
-        reactor,
-        SystemRandom(),
-        network,
-        Server(reactor, SystemRandom(), files, Bucket(0.0), True, network.links, lambda package: True),
-        (keyring.deployment, entry.seq, entry.digest, me.member),
-        lambda peer, fingerprint, member: keyring.member(member),
-        [entry],
-        {},
-        candidates,
-        share(len(candidates), initial),
-        told,
-    )
-    await network.start(submission)
+    offered, made = Offered(), networks(desk)
+    packages = await offer(desk, offered, [path], [any_file(path)])
+    order = Order(frozenset([GROUP]), Action.INSTALL, COMMAND, packages, (NOTHING,))
+    plan = await make_plan(desk, order)
+    submitter = Submitter(desk, plan, offered)
+    await submitter.open()
     if links:
-        submission.greeting = (keyring.deployment, 0, keyring.origin, me.member)
-        await gatherResults([network.dial(peer, addresses) for peer, addresses in candidates.items()])
+        await gatherResults([made[0].dial(peer.name, peer.addresses) for peer in plan.targets])
+    entry = await submitter.register()
     print("ready", flush=True)
-    await go()
-    print(repr(time.time()), flush=True)
-    seeded = await submission.run(WITHIN)
+    await go(desk)
+    print(f"began {time.time()!r}", flush=True)
+    seeded = await submitter.seed(entry, WITHIN)
     print(f"over: {len(seeded.received)} received, unreachable: {sorted(seeded.unreachable)}", flush=True)
-    await network.stop()
-    await directory.close()
+    await submitter.close()
+    await desk.close()
 
 
-def main(words: list[str]) -> None:
+def main(config: Path, path: Path, links: bool) -> None:
     """Run until it is over."""
     reactor: Any = installed
-    reactor.seconds = time.monotonic
+    steady(reactor)
 
     def begin() -> None:
-        links = "open" in words[4:]
-        done = submit(reactor, load(Path(words[0])), Path(words[1]), Path(words[2]), int(words[3]), links)
+        done = submit(real_desk(load(config), reactor, sys.stdout, sys.stderr), path, links)
         done.addErrback(lambda failure: print(f"failed: {failure.getTraceback()}", flush=True))
         done.addBoth(lambda _: reactor.stop())
 
@@ -162,4 +92,4 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(Path(sys.argv[1]), Path(sys.argv[2]), "open" in sys.argv[3:])
