@@ -78,6 +78,8 @@ class DemoOptions(ToolOptions):
         stderr = sys.__stderr__ or nowhere()
         if self["stop"]:
             return stop(reactor, stderr)
+        # The end of the terminal is to be cleaned up after, too.
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         report = os.environ.get(REPORT, "")
         if self["keep"] and not report:
             return leave_running(reactor, sys.argv[1:], os.environ)
@@ -100,8 +102,11 @@ class DemoOptions(ToolOptions):
                 await Deferred()
             return summary.status
         finally:
-            show.close()
-            await demonstration.close()
+            try:
+                show.close()
+            finally:
+                # Even if the terminal is gone.
+                await demonstration.close()
 
     def _print(self, summary: Summary, stdout: TextIO, config: Path) -> None:
         if self["json"]:
