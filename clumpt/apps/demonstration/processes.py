@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from twisted.python.failure import Failure
 
 from clumpt.aio import deferred, sleep
 from clumpt.apps.conf_change import each
-from clumpt.apps.demonstration.background import command
 from clumpt.errors import BadInput
 from clumpt.interfaces import IDirectory
 from clumpt.model import Entry, PeerName
@@ -51,10 +51,12 @@ class Processes:
     Peers in processes.
 
     @ivar directory: tells that a peer is up, which is when it has reported.
+    @ivar code: runs one, given its configuration as the last word.
     """
 
     _reactor: Any
     _directory: IDirectory
+    _code: str = "from clumpt.apps.scripts import clumptd; clumptd()"
     running: dict[PeerName, _Process] = field(factory=dict, init=False)
 
     @deferred
@@ -72,7 +74,7 @@ class Processes:
 
     def _start(self, name: PeerName, path: Path) -> None:
         process = self.running[name] = _Process()
-        argv = command("clumptd", "--config", str(path))
+        argv = (sys.executable, "-c", self._code, "--config", str(path))
         with Path("/dev/null").open() as nothing, path.with_suffix(".log").open("a") as log:
             descriptors: Any = {0: nothing.fileno(), 1: log.fileno(), 2: log.fileno()}
             self._reactor.spawnProcess(
@@ -87,6 +89,8 @@ class Processes:
     @deferred
     async def _stop(self, process: _Process) -> None:
         process.signal("TERM")
+        # One that was stopped would not notice.
+        process.signal("CONT")
         timer = self._reactor.callLater(GRACE, process.signal, "KILL")
         await process.ended
         if timer.active():
