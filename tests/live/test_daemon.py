@@ -265,7 +265,7 @@ class InstallTests(DaemonCase):
 
     @deferred
     async def test_journal_lost(self) -> None:
-        """Who lost its journal runs nothing again that the directory knows to be done (R13, R15, promise 2)."""
+        """Who lost its journal runs nothing again that the directory knows to be done (R13, R15)."""
         daemon = await self.up("n1")
         await self.submit("install", str(make_deb(self.folder)), "-g", "all", "-w", "n1", "-y")
         await self.settles("n1", 1)
