@@ -18,9 +18,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.lab.clumpt import Clumpt
-from bench.lab.contest import Course, File, race
+from bench.lab.contest import Course, File
 from bench.lab.hosts import Lab, Loopback, Namespaces
 from bench.lab.processes import Processes
+from bench.lab.run import race
 from bench.lab.sampler import table
 from bench.lab.setting import Setting
 

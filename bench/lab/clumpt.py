@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import ClassVar
@@ -13,7 +12,7 @@ from attrs import frozen
 
 from bench.lab.contest import Contestant, Course
 from bench.lab.office import configuration, name_of, state
-from bench.lab.processes import Process, wait_until
+from bench.lab.processes import Gate, Process, wait_until
 
 _DAEMON = "from clumpt.apps.scripts import clumptd; clumptd()"
 _LINKED = re.compile(r"linked to (\S+), which")
@@ -52,7 +51,7 @@ class Clumpt(Contestant):
         super().__init__(course)
         self._cluster = course.folder / "cluster"
         self._daemons: dict[int, Process] = {}
-        self._submitter: Process | None = None
+        self._gate = Gate()
 
     def prepare(self) -> None:
         """See L{Contestant}."""
@@ -61,7 +60,7 @@ class Clumpt(Contestant):
         (self._cluster / "state").mkdir()
         words = [sys.executable, "-m", "bench.lab.office", str(self._plan())]
         self._wait_for("ready", course.processes.start(lab.office, words, "office"), self._patience)
-        for peer in course.peers:
+        for peer in course.running:
             self._daemons[peer] = self._start(peer)
         for peer, daemon in self._daemons.items():
             wait_until(
@@ -88,23 +87,18 @@ class Clumpt(Contestant):
 
     def _start(self, peer: int) -> Process:
         place = self.course.place(peer)
-        place.mkdir()
-        words = [
-            sys.executable,
-            "-c",
-            self.before + _DAEMON,
-            "--config",
-            str(configuration(self._cluster, name_of(peer))),
-        ]
+        config = configuration(self._cluster, name_of(peer))
+        words = [sys.executable, "-c", self.before + _DAEMON, "--config", str(config)]
         return self.course.processes.start(
             self.course.lab.hosts[peer], words, f"clumptd-{peer}", peer, cwd=place
         )
 
     def _is_linked(self, peer: int, daemon: Process) -> bool:
-        self._check(daemon)
+        daemon.check()
         text = daemon.log.read_text()
         wanted = json.loads((self._cluster / "neighbours.json").read_text())[name_of(peer)]
-        return "is up" in text and set(wanted) <= set(_LINKED.findall(text))
+        there = {name_of(other) for other in self.course.running}
+        return "is up" in text and there.intersection(wanted) <= set(_LINKED.findall(text))
 
     def _prepare_submitter(self) -> Process:
         files = [configuration(self._cluster), self.course.file.path]
@@ -113,31 +107,23 @@ class Clumpt(Contestant):
             self.course.lab.hosts[0],
             [*words, "open"] if self.links else words,
             "submitter",
-            stdin=subprocess.PIPE,
+            stdin=self._gate.stdin,
         )
         self._wait_for("ready", submitter, self._patience)
         return submitter
 
     def _wait_for(self, word: str, process: Process, seconds: float, pause: float = 0.05) -> str:
         def said() -> bool:
-            self._check(process)
+            process.check()
             return word in process.log.read_text()
 
         wait_until(said, seconds, f"{word} of {process.role}", pause)
         return process.log.read_text()
 
-    def _check(self, process: Process) -> None:
-        process.look()
-        if not process.running:
-            raise OSError(f"{process.role} has ended:\n{process.log.read_text()[-2000:]}")
-
     def go(self) -> float:
         """See L{Contestant}."""
-        submitter = self._submitter
-        assert submitter is not None and submitter.popen.stdin is not None
-        submitter.popen.stdin.write(b"go\n")
-        submitter.popen.stdin.flush()
-        said = self._wait_for("began", submitter, START, 0.001)
+        self._gate.open()
+        said = self._wait_for("began", self._submitter, START, 0.001)
         return float(said.partition("began ")[2].split()[0])
 
     def result(self, peer: int) -> Path:
@@ -147,6 +133,7 @@ class Clumpt(Contestant):
 
     def finished(self, peer: int) -> float | None:
         """See L{Contestant}; the file got its name when its inode was changed last."""
+        self._daemons[peer].check()
         try:
             return self.result(peer).stat().st_ctime
         except FileNotFoundError:

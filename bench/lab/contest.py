@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from attrs import define, field, frozen
+from attrs import define, frozen
 
-from bench.lab.hosts import Lab, Traffic
-from bench.lab.processes import Processes, memory
+from bench.lab.hosts import Lab
+from bench.lab.processes import Processes
 from bench.lab.setting import Setting
 
 #: Seconds between looks at who has the file.
@@ -41,24 +40,58 @@ class File:
         return cls(path, size, hashed.hexdigest())
 
 
+@frozen
+class Fault:
+    """
+    What goes wrong in a run.
+
+    @ivar kind: C{dead}: these peers are off from the beginning; C{killed}: they lose power when the others
+        could have half of the file; C{slow}: their links carry a tenth; empty for nothing.
+    """
+
+    kind: str = ""
+    peers: frozenset[int] = frozenset()
+
+    @classmethod
+    def plan(cls, kind: str, count: int) -> Fault:
+        """A quarter of C{count} peers, spread evenly; one for C{slow}."""
+        if not kind:
+            return cls()
+        hit = [count // 2] if kind == "slow" else range(4, count + 1, 4)
+        return cls(kind, frozenset(hit))
+
+
 @define(eq=False)
 class Course:
-    """What a contestant is given for one run: hosts, file, and an empty folder."""
+    """
+    What a contestant is given for one run: hosts, file, and an empty folder.
+
+    @ivar fault: a contestant starts nothing on the hosts of C{dead} peers.
+    """
 
     lab: Lab
     setting: Setting
     file: File
     folder: Path
     processes: Processes
+    fault: Fault = Fault()
 
     @property
-    def peers(self) -> range:
-        """The numbers of those who want the file."""
-        return range(1, self.setting.peers + 1)
+    def running(self) -> list[int]:
+        """The numbers of the peers that are there in the beginning."""
+        dead = self.fault.peers if self.fault.kind == "dead" else ()
+        return [peer for peer in range(1, self.setting.peers + 1) if peer not in dead]
 
-    def place(self, peer: int) -> Path:
+    @property
+    def counted(self) -> list[int]:
+        """The numbers of the peers that must get the file."""
+        return [peer for peer in range(1, self.setting.peers + 1) if peer not in self.fault.peers]
+
+    def place(self, host: int) -> Path:
         """The folder of one host."""
-        return self.folder / f"host{peer}"
+        place = self.folder / f"host{host}"
+        place.mkdir(exist_ok=True)
+        return place
 
 
 class Contestant:
@@ -66,11 +99,11 @@ class Contestant:
     One way to bring a file to many hosts.
 
     @cvar name: what it is called in results.
-    @cvar commands: programs that it needs.
+    @cvar needs: programs that it needs, and the Debian packages that have them.
     """
 
     name: ClassVar[str] = ""
-    commands: ClassVar[Sequence[str]] = ()
+    needs: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, course: Course) -> None:
         self.course = course
@@ -89,144 +122,3 @@ class Contestant:
     def finished(self, peer: int) -> float | None:
         """The time at which C{peer} had the whole file, None if it has not."""
         raise NotImplementedError
-
-
-@define(eq=False)
-class Run:
-    """
-    One run.
-
-    @ivar times: seconds from the start until a peer had the file, by peer.
-    @ivar wrong: peers whose file is not the file.
-    @ivar busy: part of the machine's CPU that was in use.
-    """
-
-    contestant: str
-    setting: Setting
-    file: File
-    began: float = 0.0
-    times: dict[int, float] = field(factory=dict)
-    wrong: list[int] = field(factory=list)
-    traffic: dict[int, Traffic] = field(factory=dict)
-    cpu: float = 0.0
-    idle_memory: int = 0
-    peak_memory: int = 0
-    busy: float = 0.0
-    trouble: str = ""
-    absent: list[int] = field(factory=list)
-
-    @property
-    def expected(self) -> list[int]:
-        """Who should get it."""
-        return [peer for peer in range(1, self.setting.peers + 1) if peer not in self.absent]
-
-    @property
-    def whole(self) -> bool:
-        """Has everybody the right file?"""
-        return not self.trouble and not self.wrong and set(self.expected) <= set(self.times)
-
-    def facts(self) -> dict[str, Any]:
-        """The run as one flat line of numbers."""
-        count, size = len(self.expected), self.file.size
-        times = sorted(self.times[peer] for peer in self.expected if peer in self.times)
-        last = times[-1] if self.whole else None
-        fluid = self.setting.fluid
-        received = sum(self.traffic[peer].received for peer in self.expected) if self.traffic else None
-        return {
-            "contestant": self.contestant,
-            "setting": str(self.setting),
-            "peers": self.setting.peers,
-            "size": size,
-            "rate": self.setting.rate,
-            "ok": self.whole,
-            "trouble": self.trouble,
-            "wrong": self.wrong,
-            "all": _rounded(last, 4),
-            "fluid": _rounded(fluid, 4),
-            "ratio": _rounded(last / fluid, 3) if last and fluid else None,
-            "first": _rounded(times[0], 4) if times else None,
-            "seed": _rounded(self.traffic[0].sent / size, 3) if self.traffic else None,
-            "excess": _rounded(received / size / count - 1, 4) if received is not None else None,
-            "cpu": _rounded(self.cpu, 2),
-            "cpu_per_gb": _rounded(self.cpu / (count * size / 1e9), 2),
-            "memory_idle": _rounded(self.idle_memory / 1e6, 1),
-            "memory_peak": _rounded(self.peak_memory / 1e6, 1),
-            "busy": _rounded(self.busy, 2),
-            "times": [_rounded(time, 3) for time in times],
-            "at": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.began)),
-        }
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
-
-
-def race(kind: type[Contestant], course: Course, seconds: float) -> Run:
-    """One run of one contestant, for at most so many seconds; everything it started is ended."""
-    run = Run(kind.name, course.setting, course.file)
-    try:
-        contestant = kind(course)
-        contestant.prepare()
-        _measured(contestant, course, run, seconds)
-    except (OSError, TimeoutError) as wrong:
-        run.trouble = str(wrong)
-    finally:
-        course.processes.close()
-    run.wrong = [peer for peer in run.times if _hash(contestant.result(peer)) != course.file.sha256]
-    return run
-
-
-def _measured(contestant: Contestant, course: Course, run: Run, seconds: float) -> None:
-    processes = course.processes
-    processes.look()
-    peers = [process for process in processes if process.peer is not None and process.running]
-    run.idle_memory = max((memory(process.popen.pid, "VmRSS") for process in peers), default=0)
-    before, cpu, machine = course.lab.traffic(), _cpu(processes), _machine()
-    for process in peers:
-        process.forget_peak()
-    run.began = contestant.go()
-    _watch(contestant, course, run, seconds)
-    after = course.lab.traffic()
-    processes.look()
-    run.cpu = _cpu(processes) - cpu
-    run.peak_memory = max((process.peak for process in processes if process.peer is not None), default=0)
-    busy, total = (now - then for now, then in zip(_machine(), machine, strict=True))
-    run.busy = busy / max(total, 1)
-    run.traffic = {number: after[number].since(before[number]) for number in after}
-
-
-def _watch(contestant: Contestant, course: Course, run: Run, seconds: float) -> None:
-    left = set(course.peers)
-    deadline = time.monotonic() + seconds
-    measure = 0.0
-    while left:
-        for peer in sorted(left):
-            if (when := contestant.finished(peer)) is not None:
-                run.times[peer] = when - run.began
-                left.discard(peer)
-        if time.monotonic() > deadline:
-            run.trouble = f"{len(left)} peers have not finished within {seconds:g} s: {sorted(left)}"
-            return
-        if time.monotonic() > measure:
-            course.processes.look()
-            measure = time.monotonic() + MEASURE
-        time.sleep(LOOK)
-
-
-def _cpu(processes: Processes) -> float:
-    return sum(process.cpu for process in processes)
-
-
-def _machine() -> tuple[int, int]:
-    """Ticks of CPU of the whole machine: in use, and all."""
-    words = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    idle = words[3] + words[4]
-    return sum(words) - idle, sum(words)
-
-
-def _hash(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""

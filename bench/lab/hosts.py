@@ -62,6 +62,12 @@ class Lab(Protocol):
     def slow(self, host: int, rate: float) -> None:
         """From now on the link of C{host} carries C{rate} Mbit/s."""
 
+    def cut(self, host: int) -> None:
+        """Nothing reaches C{host} any more, and nothing comes from it, not even that it is gone."""
+
+    def mend(self) -> None:
+        """All links are again as they were in the beginning."""
+
     def close(self) -> None:
         """Take everything down."""
 
@@ -83,6 +89,13 @@ class Loopback:
         """See L{Lab}."""
         raise ValueError("the loopback has no links to limit")
 
+    def cut(self, host: int) -> None:
+        """See L{Lab}."""
+        raise ValueError("the loopback has no links to cut")
+
+    def mend(self) -> None:
+        """See L{Lab}."""
+
     def close(self) -> None:
         """See L{Lab}."""
 
@@ -97,6 +110,7 @@ class Namespaces:
 
     def __init__(self, peers: int, rate: float) -> None:
         sweep()
+        self._rate = rate
         self._base = f"{_PREFIX}.{os.getpid()}"
         self._switch = f"{self._base}.switch"
         self._made: list[str] = []
@@ -140,6 +154,17 @@ class Namespaces:
     def slow(self, host: int, rate: float) -> None:
         """See L{Lab}."""
         self._limit(host, f"{self._base}.host{host}", rate)
+
+    def cut(self, host: int) -> None:
+        """See L{Lab}."""
+        _batch("ip", self._switch, [f"link set p{host} down"])
+
+    def mend(self) -> None:
+        """See L{Lab}."""
+        for number in range(len(self.hosts)):
+            _batch("ip", self._switch, [f"link set p{number} up"])
+            if self._rate:
+                self.slow(number, self._rate)
 
     def traffic(self) -> Mapping[int, Traffic]:
         """See L{Lab}; counted where the hosts are plugged in."""

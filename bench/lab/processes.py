@@ -47,17 +47,56 @@ class Process:
         self.peak = 0
         Path(f"/proc/{self.popen.pid}/clear_refs").write_text("5")
 
+    def poll(self) -> bool:
+        """Has it ended?"""
+        if self.running and os.waitid(os.P_PID, self.popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            self.ended = time.time()
+            # Until it is waited for, the kernel remembers what it used.
+            self.cpu = _cpu(self.popen.pid)
+            self.popen.wait()
+        return not self.running
+
     def look(self) -> None:
         """Measure, and note whether it has ended."""
-        if not self.running:
-            return
-        found = os.waitid(os.P_PID, self.popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if found is not None:
-            self.ended = time.time()
-        self.cpu = _cpu(self.popen.pid)
-        self.peak = max(self.peak, memory(self.popen.pid, "VmHWM"))
-        if found is not None:
-            self.popen.wait()
+        if not self.poll():
+            self.cpu = _cpu(self.popen.pid)
+            self.peak = max(self.peak, memory(self.popen.pid, "VmHWM"))
+
+    def check(self) -> None:
+        """Raise OSError, with its last words, if it has failed."""
+        if self.poll() and self.popen.returncode:
+            words = self.log.read_text(errors="replace")[-2000:]
+            raise OSError(f"{self.role} ended with {self.popen.returncode}: {words}")
+
+    def listens(self, port: int) -> bool:
+        """Does anything on its host listen at C{port}, over TCP?"""
+        lines = Path(f"/proc/{self.popen.pid}/net/tcp").read_text().splitlines()[1:]
+        return any(line.split()[1].endswith(f":{port:04X}") and line.split()[3] == "0A" for line in lines)
+
+
+@define(eq=False)
+class Gate:
+    """
+    Holds processes until it is opened, all at the same moment.
+
+    They wait for the end of their stdin.
+    """
+
+    _ends: list[int] = field(factory=lambda: list(os.pipe()))
+
+    @property
+    def stdin(self) -> int:
+        """The descriptor for those who wait."""
+        return self._ends[0]
+
+    def open(self) -> None:
+        """Let them go; does nothing the second time."""
+        while self._ends:
+            os.close(self._ends.pop())
+
+
+#: Words before a command that is to wait at a gate.
+WAITING = ("sh", "-c", 'read go; exec "$@" </dev/null', "sh")
 
 
 def _cpu(pid: int) -> float:
@@ -111,11 +150,11 @@ class Processes:
         self._all.append(process)
         return process
 
-    def kill(self, process: Process) -> None:
-        """End C{process} without warning."""
-        process.look()
-        if process.running:
-            process.popen.kill()
+    def kill(self, peer: int) -> None:
+        """End all processes of a peer without warning."""
+        for process in self._all:
+            if process.peer == peer and not process.poll():
+                process.popen.kill()
 
     def look(self) -> None:
         """Measure all."""
@@ -125,8 +164,7 @@ class Processes:
     def close(self) -> None:
         """End all; those that do not within L{GRACE} seconds are killed."""
         for process in self._all:
-            process.look()
-            if process.running:
+            if not process.poll():
                 process.popen.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + GRACE
         for process in self._all:

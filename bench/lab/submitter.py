@@ -4,7 +4,7 @@ The submitter of a race, in a process of its own on the source's host:
   python -m bench.lab.submitter CONFIGURATION PACKAGE [open]
 
 Does what C{clumpt install} does, step by step.  Says C{ready} once the update is signed and registered; when
-it reads a line, it says the time and tells the first peers; C{over} when they have received.  With C{open}
+its stdin ends, it says the time and tells the first peers; C{over} when they have received.  With C{open}
 it is linked to all peers before.
 """
 
@@ -39,8 +39,8 @@ NOTHING = "/nonexistent/a-race-installs-nothing"
 
 
 def go(desk: Desk) -> Deferred[str]:
-    """Fires with a line from stdin."""
-    return desk.in_thread(sys.stdin.readline)
+    """Fires when stdin ends."""
+    return desk.in_thread(sys.stdin.read)
 
 
 def networks(desk: Desk) -> list[INetwork]:

@@ -29,7 +29,7 @@ from clumpt.agent.serve import Server
 from clumpt.agent.spread import Spread
 from clumpt.agent.sync import DIRECTORY, Sync
 from clumpt.aio import deferred, unattended
-from clumpt.errors import DirectoryRefused, DirectoryUnavailable
+from clumpt.errors import DirectoryRefused, DirectoryUnavailable, StoreFull
 from clumpt.idset import IdSet
 from clumpt.interfaces import (
     IDirectory,
@@ -102,6 +102,8 @@ class Agent:
     _hindrances: dict[Digest, str] = field(factory=dict, init=False)
     #: Entries of the chain that are not in the journal yet, so nothing is done about them.
     _undone: list[Entry] = field(factory=list, init=False)
+    #: Nothing is run or reported before it is known what may have been run already.
+    _recovering: bool = field(default=False, init=False)
     _stopped: bool = field(default=False, init=False)
     _log = Logger()
 
@@ -215,14 +217,18 @@ class Agent:
 
     async def _recover(self, mended: Callable[[], None]) -> None:
         """The journal was lost: settle or hold what may have run, by what the directory knows."""
+        self._recovering = True
         head = await self._directory.head()
         status = (await self._directory.statuses([self.name])).get(self.name)
         self.take(await self._directory.updates(IdSet.upto(head)), DIRECTORY)
+        if self._undone:
+            raise StoreFull("there is no room to mend the journal of this node: make some on its disk")
         for seq, outcome in list(verdicts(self.agenda, status, head)):
             self._journal.settle(seq, outcome, self._wall())
             self.agenda.mark(seq, outcome.state)
         self._regroup()
         mended()
+        self._recovering = False
 
     def _pause(self) -> Deferred[None]:
         waiting: Deferred[None] = Deferred()
@@ -287,9 +293,10 @@ class Agent:
         if self._undone and self.chain.save(joined):
             self.agenda.add(self._undone)
             self._undone = []
-            self.spread.fetch()
-            self.queue.wake()
-            self.reporter.wake()
+            if not self._recovering:
+                self.spread.fetch()
+                self.queue.wake()
+                self.reporter.wake()
         return joined
 
     def _entry(self, seq: Seq) -> Entry | None:

@@ -1,5 +1,5 @@
 """
-The commands of README.md and docs/cluster.md, run as they stand there, on one machine.
+The commands of README.md, docs/cluster.md and docs/directory.md, run as they stand there, on one machine.
 
 What is not as in the text: folders below one of the test instead of C{/etc} and C{/var/lib}; addresses of the
 loopback instead of 10.0.0, and a free port for the directory; and stand-ins for C{ssh} and C{systemctl}
@@ -107,9 +107,11 @@ class ReadmeTests(SynchronousTestCase):
         return "\n".join(f"{path}:\n{path.read_text()}" for path in sorted(self.folder.glob("*/*.log")))
 
     def texts(self) -> Iterator[str]:
-        """The blocks of the README, then those of the manual that are not in it."""
+        """The blocks of the README, those of the manual that are not in it, and those about the directory."""
         yield from (short := blocks(ROOT / "README.md"))
         yield from (block for block in blocks(ROOT / "docs/cluster.md") if block not in short)
+        if shutil.which("ldapsearch"):
+            yield from blocks(ROOT / "docs/directory.md")
 
     def greeting(self, number: int) -> bool:
         """Is the package of the text installed on this node?"""
