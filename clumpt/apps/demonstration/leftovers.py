@@ -28,10 +28,9 @@ def running(folder: Path, proc: Path = Path("/proc")) -> Iterator[int]:
         with suppress(OSError, ValueError):
             pid = int(entry.name)
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            program = words[0] == os.fsencode(sys.executable) or words[0].endswith(_SLAPD)
-            if program and any(word.startswith(ours) for word in words):
-                yield pid
-            elif roots in b"\0" + (entry / "environ").read_bytes():
+            known = words[0] == os.fsencode(sys.executable) or words[0].endswith(_SLAPD)
+            works = known and any(word.startswith(ours) for word in words)
+            if works or roots in b"\0" + (entry / "environ").read_bytes():
                 yield pid
 
 
