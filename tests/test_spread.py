@@ -28,21 +28,31 @@ class Link:
         self.said += holding
 
 
-class ServableTests(SynchronousTestCase):
-    """What is wholly here is told."""
+class SpreadTests(SynchronousTestCase):
+    """A peer that holds the package of update 1, and has two links."""
+
+    def setUp(self) -> None:
+        update = entry(1)
+        self.package = update.update.packages[0]
+        self.whole = Bits.full(self.package.pieces.count)
+        self.seen: list[tuple[Any, ...]] = []
+        uplink = SimpleNamespace(saw=lambda *words: self.seen.append(words))
+        server = cast(Server, SimpleNamespace(held=lambda package: self.whole, uplink=uplink))
+        fetcher = cast(Fetcher, SimpleNamespace(learn=lambda *words: None))
+        self.spread = Spread(
+            Clock(), Agenda(PeerName("me")), Gossip(), server, fetcher, lambda seq: update, lambda: None
+        )
+        self.links = [Link("submitter"), Link("neighbour")]
+        for link in self.links:
+            self.spread.linked(cast(ILink, link), 1, [])
 
     def test_whoever_gave_it(self) -> None:
         """Who holds a package already is told as well: a submitter waits to hear it (R64)."""
-        update = entry(1)
-        whole = Bits.full(update.update.packages[0].pieces.count)
-        server = cast(Server, SimpleNamespace(held=lambda package: whole))
-        fetcher = cast(Fetcher, SimpleNamespace(learn=lambda *words: None))
-        spread = Spread(
-            Clock(), Agenda(PeerName("me")), Gossip(), server, fetcher, lambda seq: update, lambda: None
-        )
-        links = [Link("submitter"), Link("neighbour")]
-        for link in links:
-            spread.linked(cast(ILink, link), 1, [])
-        spread.notified(PeerName("submitter"), [1], [1])
-        spread.servable([1])
-        self.assertEqual([link.said for link in links], [[1], [1]])
+        self.spread.notified(PeerName("submitter"), [1], [1])
+        self.spread.servable([1])
+        self.assertEqual([link.said for link in self.links], [[1], [1]])
+
+    def test_nothing_more_to_offer(self) -> None:
+        """A peer that says that it holds a package is not offered any more of it."""
+        self.spread.notified(PeerName("neighbour"), [1], [1])
+        self.assertEqual(self.seen, [("neighbour", self.package, self.whole)])

@@ -163,7 +163,10 @@ class Spread:
     def _holds_all(self, peer: PeerName, seq: Seq) -> None:
         entry = self._entry(seq)
         for package in entry.update.packages if entry is not None else ():
-            self._fetcher.learn(peer, package.sha256, Bits.full(package.pieces.count))
+            whole = Bits.full(package.pieces.count)
+            self._fetcher.learn(peer, package.sha256, whole)
+            # Or pieces of it were offered to the peer, and declined, for ever.
+            self._server.uplink.saw(peer, package, whole)
 
     def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
         """C{link} says which pieces it holds, and wants ours if it lacks any; raises L{BadDocument}."""

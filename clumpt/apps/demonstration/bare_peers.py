@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -116,6 +117,11 @@ class BareProcesses:
             self._reactor, self._directory, "from clumpt.apps.demonstration.bare import main; main()"
         )
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes."""
+        return [process.pid for process in self._processes.running.values()]
+
     def start(self, configs: Configs) -> Deferred[Any]:
         """See L{Measured}."""
         self._paths.update(configs)
@@ -133,10 +139,10 @@ class BareProcesses:
     async def silence(self, names: Collection[PeerName]) -> None:
         """See L{Measured}."""
         for name in names:
-            self._processes.running[name].signal("STOP")
+            self._processes.running[name].signal(signal.SIGSTOP)
 
     @deferred
     async def wake(self, names: Collection[PeerName]) -> None:
         """See L{Measured}."""
         for name in names:
-            self._processes.running[name].signal("CONT")
+            self._processes.running[name].signal(signal.SIGCONT)

@@ -9,9 +9,10 @@ from random import SystemRandom
 from typing import Any, Protocol, TextIO
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import globalLogPublisher, textFileLogObserver
+from twisted.python.failure import Failure
 
 from clumpt.aio import deferred
 from clumpt.apps.conf_env import Environment
@@ -113,8 +114,13 @@ class Cluster:
 
     @deferred
     async def close(self) -> None:
-        """Stop everything and remove the folder; fires when nothing is left."""
+        """
+        Stop everything and remove the folder; fires when nothing is left.
+
+        What goes wrong keeps nothing else from being done; the first of it is what this fails with.
+        """
+        wrong: list[Failure] = []
         while self._closing:
-            ended = self._closing.pop()()
-            if isinstance(ended, Deferred):
-                await ended
+            await maybeDeferred(self._closing.pop()).addErrback(wrong.append)
+        if wrong:
+            wrong[0].raiseException()

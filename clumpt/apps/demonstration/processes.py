@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -35,12 +36,19 @@ class _Process(ProcessProtocol):
         """It is gone."""
         self.ended.callback(None)
 
-    def signal(self, name: str) -> None:
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        # Any: of IProcessTransport; typed otherwise in ProcessProtocol.
+        transport: Any = self.transport
+        return int(transport.pid)
+
+    def signal(self, number: int) -> None:
         """Send it a signal; does nothing if it is gone."""
         # Any: of IProcessTransport; typed otherwise in ProcessProtocol.
         transport: Any = self.transport
         try:
-            transport.signalProcess(name)
+            transport.signalProcess(number)
         except ProcessExitedAlready:
             return
 
@@ -88,10 +96,10 @@ class Processes:
 
     @deferred
     async def _stop(self, process: _Process) -> None:
-        process.signal("TERM")
+        process.signal(signal.SIGTERM)
         # One that was stopped would not notice.
-        process.signal("CONT")
-        timer = self._reactor.callLater(GRACE, process.signal, "KILL")
+        process.signal(signal.SIGCONT)
+        timer = self._reactor.callLater(GRACE, process.signal, signal.SIGKILL)
         await process.ended
         if timer.active():
             timer.cancel()
