@@ -29,30 +29,43 @@ class Link:
 
 
 class SpreadTests(SynchronousTestCase):
-    """A peer that holds the package of update 1, and has two links."""
+    """A peer that holds the package of update 1."""
 
     def setUp(self) -> None:
-        update = entry(1)
-        self.package = update.update.packages[0]
+        self.update = entry(1)
+        self.package = self.update.update.packages[0]
         self.whole = Bits.full(self.package.pieces.count)
         self.seen: list[tuple[Any, ...]] = []
         uplink = SimpleNamespace(saw=lambda *words: self.seen.append(words))
-        server = cast(Server, SimpleNamespace(held=lambda package: self.whole, uplink=uplink))
+        rooms = SimpleNamespace(held=lambda package: self.whole, know=lambda package: None, uplink=uplink)
+        server = cast(Server, rooms)
         fetcher = cast(Fetcher, SimpleNamespace(learn=lambda *words: None))
         self.spread = Spread(
-            Clock(), Agenda(PeerName("me")), Gossip(), server, fetcher, lambda seq: update, lambda: None
+            Clock(), Agenda(PeerName("me")), Gossip(), server, fetcher, lambda seq: self.update, lambda: None
         )
-        self.links = [Link("submitter"), Link("neighbour")]
-        for link in self.links:
-            self.spread.linked(cast(ILink, link), 1, [])
+
+    def links(self, *heads: int) -> list[Link]:
+        """Open links to peers that know this much."""
+        links = [Link(f"peer{number}") for number in range(len(heads))]
+        for link, head in zip(links, heads, strict=True):
+            self.spread.linked(cast(ILink, link), head, [])
+        return links
 
     def test_whoever_gave_it(self) -> None:
         """Who holds a package already is told as well: a submitter waits to hear it (R64)."""
-        self.spread.notified(PeerName("submitter"), [1], [1])
+        links = self.links(1, 1)
+        self.spread.notified(links[0].peer, [1], [1])
         self.spread.servable([1])
-        self.assertEqual([link.said for link in self.links], [[1], [1]])
+        self.assertEqual([link.said for link in links], [[1], [1]])
 
     def test_nothing_more_to_offer(self) -> None:
         """A peer that says that it holds a package is not offered any more of it."""
-        self.spread.notified(PeerName("neighbour"), [1], [1])
-        self.assertEqual(self.seen, [("neighbour", self.package, self.whole)])
+        links = self.links(1, 1)
+        self.spread.notified(links[1].peer, [1], [1])
+        self.assertEqual(self.seen, [("peer1", self.package, self.whole)])
+
+    def test_here_before(self) -> None:
+        """A package that was here before its update came is told, also to who knew the update first."""
+        links = self.links(1, 0)
+        self.spread.joined([self.update])
+        self.assertEqual([link.said for link in links], [[1], [1]])

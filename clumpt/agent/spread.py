@@ -107,6 +107,8 @@ class Spread:
         seqs = [entry.seq for entry in entries]
         for known in list(self._known.values()):
             self._tell(known.link, self._gossip.lacking(known.link.peer, entries), seqs)
+        # Who knew them before us may wait for packages that were here already, and have asked in vain.
+        self.servable(seqs)
 
     def notified(self, peer: PeerName, seqs: Collection[Seq], holding: Collection[Seq]) -> None:
         """C{peer} knows C{seqs}, and the packages of C{holding} can be asked of it."""

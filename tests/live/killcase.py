@@ -197,7 +197,7 @@ class KillCase(TestCase):
     @deferred
     async def enrol(self, name: str, folder: Path, ports: tuple[int, int] = (0, 0)) -> None:
         """A peer of that name, with its files in C{folder}."""
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         identity: Identity = self.authority.peer(PeerName(name), ["127.0.0.1"], BEGAN)
         identity.save(folder / "peer.pem", folder / "peer-key.pem")
         said = CONFIG.format(name=name, folder=folder, ports=ports, directory=self.port, tls=self.folder)

@@ -215,6 +215,7 @@ class Forks:
         os.chdir("/")
         seq = Path(args[-1]).stem.partition("-")[0]
         own = Steps(self.steps.order)
+        self.wait_for_another(own.folder)
 
         def step(name: str) -> None:
             own(f"helper {seq}: {name}")
@@ -228,9 +229,19 @@ class Forks:
         def make(spool: Any, verify: Any, _: Any, sleep: Any, rules: Any) -> Helper:
             return Helper(spool, verify, now, sleep, rules, step, patience=5.0, grace=0.3)
 
-        words = args[args.index("clumpt.apps.install_helper") + 1 :]
+        # Behind the program and the folder that it is imported from.
+        words = args[args.index("-c") + 3 :]
         with spool_steps(step), patch.object(install_helper, "Helper", make):
             return install_helper.main(words)
+
+    def wait_for_another(self, folder: Path) -> None:
+        """If the first helper is to be late: wait until another one is at work."""
+        late = folder / "late"
+        if late.exists():
+            late.unlink()
+            until = time.monotonic() + WITHIN
+            while "locked\t" not in (folder / "trace").read_text() and time.monotonic() < until:
+                time.sleep(0.01)
 
 
 class Forked:
@@ -238,12 +249,12 @@ class Forked:
 
     def __init__(self, pid: int, protocol: Any) -> None:
         self.pid, self.protocol = pid, protocol
-        registerReapProcessHandler(pid, self)  # type: ignore[no-untyped-call] # Twisted's
+        registerReapProcessHandler(pid, self)
 
     def reapProcess(self) -> None:
         pid, status = os.waitpid(self.pid, os.WNOHANG)
         if pid:
-            unregisterReapProcessHandler(pid, self)  # type: ignore[no-untyped-call] # Twisted's
+            unregisterReapProcessHandler(pid, self)
             self.processEnded(status)
 
     def processEnded(self, status: int) -> None:
@@ -277,7 +288,7 @@ def in_child(work: Callable[[], int], files: Mapping[int, int]) -> None:
 def own_reactor() -> Any:
     """A reactor of this process: ldaptor installs one where it is imported, before the fork."""
     sys.modules.pop("twisted.internet.reactor", None)
-    epollreactor.install()  # type: ignore[no-untyped-call] # Twisted's
+    epollreactor.install()
     return sys.modules["twisted.internet.reactor"]
 
 
@@ -297,7 +308,7 @@ def be_peer(order: Order) -> int:
     def installer(clock: Any, processes: Any, spool: Any, rules: Any, roots: Any, helper: Any) -> Any:
         return HelperInstaller(
             clock,
-            Forks(steps),
+            processes,
             spool,
             rules,
             roots,
@@ -319,9 +330,13 @@ def be_peer(order: Order) -> int:
         "real_directory": lambda *words, make=daemon.real_directory: Reporting(make(*words), steps),
     }
     with patch.multiple(daemon, **rooms), spool_steps(lambda name: steps(f"runner {name}")):
-        path = Path(order.config)
+        path, forks = Path(order.config), Forks(steps)
         serving = daemon.Daemon(
-            path, load(path), reactor, lambda config, own: daemon.real_node(config, own, execute), end
+            path,
+            load(path),
+            reactor,
+            lambda config, own: daemon.real_node(config, own, execute, path, forks),
+            end,
         )
         reactor.callWhenRunning(serving.startService)
         reactor.callWhenRunning(look)
@@ -335,9 +350,10 @@ def be_peer(order: Order) -> int:
 def _finished(peer: Any, head: int) -> bool:
     """Is everything settled, or held for good, and the directory told of it?"""
     agenda, journal = peer.agent.agenda, peer.journal.inner
-    settled = [seq for seq, state in agenda.states.items() if state.settled]
-    over = len(settled) >= head or agenda.open[:1] in [(seq,) for seq in agenda.stuck]
-    return over and journal.changes() == journal.reported()
+    stuck = agenda.open[:1] in [(seq,) for seq in agenda.stuck]
+    # Without groups it has not begun.
+    known = len(agenda.states) >= head and agenda.groups
+    return bool(known) and (stuck or not agenda.open) and journal.changes() == journal.reported()
 
 
 class Zygote:

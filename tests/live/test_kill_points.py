@@ -72,6 +72,16 @@ class KillPointTests(KillCase):
         self.assertEqual((failure.seq, failure.state, failure.code), (2, State.HELD, None))
         self.assertTrue(failure.reason.startswith("interrupted"), failure.reason)
 
+    @deferred
+    async def test_two_helpers(self) -> None:
+        """The helper of a peer that died, and that of its next life, are at the same job: it runs once."""
+        (self.folder / "v").mkdir()
+        (self.folder / "v/late").touch()
+        dooms = (("runner helper", 1),)
+        victim = await self.survive("v", dooms)
+        self.assertEqual(list(wrongs(victim, dooms)), [])
+        self.assertEqual(victim.lines("trace").count("helper 1: locked\t1"), 1)
+
     def steps(self, whole: Victim) -> list[Doom]:
         """The steps that a peer goes through that nobody kills, at their first and at later times."""
         seen = [line.split("\t") for line in whole.lines("trace")]
