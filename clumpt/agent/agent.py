@@ -369,7 +369,8 @@ class Agent:
         return summarise(
             self.agenda,
             self.name,
-            self.chain.head,
+            # Not what is not on disk yet, of which the agenda knows nothing.
+            self.chain.head - len(self._undone),
             self._journal.outcome,
             self._journal.settled_at,
             state=state,

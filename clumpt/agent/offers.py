@@ -22,8 +22,12 @@ from clumpt.pieces import Bits
 PER_PEER = 2
 #: The same for a source, which may have only one peer to give to.
 PER_PEER_OF_SOURCE = 8
-#: Seconds for which a peer that declined is left alone, unless it shows progress.
+#: Seconds for which a peer that declined is left alone, unless it shows progress ...
 DECLINED = 0.1
+#: ... twice as long each time in a row ...
+LONGER = 2.0
+#: ... and after so many it does not seem to want the rest, until it shows progress.
+REFUSALS = 9
 #: Peers that have nearly the same number of pieces are taken as equal.
 NEARLY = 3.0
 
@@ -35,6 +39,7 @@ class _View:
     held: int = 0
     promised: int = 0
     open: int = 0
+    refusals: int = 0
     not_before: float = 0.0
 
 
@@ -56,7 +61,7 @@ class Offers:
         """C{peer} holds these pieces."""
         view = self._views.setdefault(peer, _View())
         if bits.value & ~view.held:
-            view.not_before = 0.0
+            view.not_before, view.refusals = 0.0, 0
         view.held |= bits.value
         view.promised &= ~bits.value
 
@@ -88,8 +93,10 @@ class Offers:
             return
         view.open = max(0, view.open - 1)
         if asked is None:
-            view.not_before = now + DECLINED
+            view.not_before = now + DECLINED * LONGER ** min(view.refusals, REFUSALS)
+            view.refusals += 1
         else:
+            view.refusals = 0
             view.promised |= 1 << asked
             self._given |= 1 << asked
 
@@ -99,6 +106,8 @@ class Offers:
         if peer in self._views:
             self._views[peer].promised &= ~(1 << index)
             self._given &= ~(1 << index)
+            if self._views[peer].refusals > REFUSALS and not self.source:
+                self.lost(peer)
 
     def forget(self, peer: PeerName) -> None:
         """What C{peer} did not answer for too long counts as declined."""

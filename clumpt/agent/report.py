@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from clumpt.agent.job import Agenda
 from clumpt.aio import deferred, unattended
-from clumpt.errors import DirectoryRefused, DirectoryUnavailable
+from clumpt.errors import DirectoryRefused, DirectoryUnavailable, StoreFull
 from clumpt.idset import IdSet
 from clumpt.interfaces import IDirectory, IJournal
 from clumpt.model import MOST_FAILURES, Failure, Outcome, PeerName, PeerStatus, Seq, State
@@ -109,7 +109,7 @@ class Reporter:
         else:
             self._retry = RETRY
             if not self._stopped:
-                self._journal.set_reported(changes)
+                self._note(changes)
         finally:
             self._sending = None
         if self._stopped:
@@ -118,6 +118,13 @@ class Reporter:
             self._later(again * self._random.uniform(0.5, 1.5))
         elif self._journal.changes() > changes:
             self.wake()
+
+    def _note(self, changes: int) -> None:
+        try:
+            self._journal.set_reported(changes)
+        except StoreFull as full:
+            # It will be told again, which changes nothing.
+            self._log.warn("cannot write down what the directory was told: {full}", full=full)
 
     def stop(self) -> None:
         """Report nothing more; what was not reported is after the next start."""

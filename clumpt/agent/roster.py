@@ -9,7 +9,15 @@ from twisted.logger import Logger
 
 from clumpt.agent.cache import decode_peers, decode_settings, encode_peers, encode_settings
 from clumpt.aio import deferred
-from clumpt.errors import BadDocument, ClumptError, DirectoryUnavailable, IdentityError, Untrusted
+from clumpt.errors import (
+    BadDocument,
+    ClumptError,
+    DirectoryRefused,
+    DirectoryUnavailable,
+    IdentityError,
+    StoreFull,
+    Untrusted,
+)
 from clumpt.interfaces import IDirectory, IJournal, IKeyring
 from clumpt.model import Address, GroupName, Member, Peer, PeerName, Settings
 from clumpt.pieces import Digest
@@ -88,8 +96,14 @@ class Roster:
         found = [await self._directory.peer(name) for name in me.neighbours]
         neighbours = [peer for peer in found if peer is not None]
         self._adopt(settings, me, neighbours)
-        self._journal.cache("settings", encode_settings(settings))
-        self._journal.cache("peers", encode_peers([me, *neighbours]))
+        self._keep("settings", encode_settings(settings))
+        self._keep("peers", encode_peers([me, *neighbours]))
+
+    def _keep(self, what: str, value: bytes) -> None:
+        try:
+            self._journal.cache(what, value)
+        except StoreFull as full:
+            self._log.warn("cannot keep {what} for when the directory is away: {full}", what=what, full=full)
 
     async def _learn_roots(self) -> None:
         for envelope in (await self._directory.root_documents())[self._keyring.version :]:
@@ -102,14 +116,14 @@ class Roster:
 
     @deferred
     async def read_members(self) -> None:
-        """Read the members of this peer's groups (R46, R76), from the journal if the directory is away."""
+        """Read the members of this peer's groups (R46, R76), else from the journal."""
         try:
             members = await self._directory.peers(self.groups)
-        except DirectoryUnavailable:
+        except (DirectoryRefused, DirectoryUnavailable):
             raw = self._journal.cached("members")
             members = decode_peers(raw) if raw is not None else []
         else:
-            self._journal.cache("members", encode_peers(members))
+            self._keep("members", encode_peers(members))
         self._members = {peer.name: peer for peer in members}
 
     def _adopt(self, settings: Settings, me: Peer, neighbours: Collection[Peer]) -> None:

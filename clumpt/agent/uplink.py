@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from clumpt.agent.offers import Offers
 from clumpt.agent.rate import Bucket
-from clumpt.errors import Busy
+from clumpt.errors import Busy, NotHere
 from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest
@@ -81,11 +81,13 @@ class Uplink:
                 return
             self._packages[digest] = package
             self._offers[digest] = Offers(package.pieces.count, self._random, self._source)
-        offers = self._offers[digest]
-        offers.saw(peer, bits)
-        if offers.idle and not self._source:
-            del self._offers[digest], self._packages[digest]
+        self._offers[digest].saw(peer, bits)
+        self._tidy(digest)
         self.go_on()
+
+    def _tidy(self, digest: Digest) -> None:
+        if self._offers[digest].idle and not self._source:
+            del self._offers[digest], self._packages[digest]
 
     def _heard(self, peer: PeerName, digest: Digest, bits: Bits) -> None:
         for key in [key for key in self._unheard if key[:2] == (peer, digest) and key[2] in bits]:
@@ -103,6 +105,7 @@ class Uplink:
         """C{peer} does not want what was offered."""
         if digest in self._offers:
             self._offers[digest].declined(peer, index, self._reactor.seconds())
+            self._tidy(digest)
             self.go_on()
 
     def ask(self, peer: PeerName, package: Package, index: int, read: Callable[[], bytes]) -> Deferred[bytes]:
@@ -165,7 +168,12 @@ class Uplink:
         if request.digest in self._offers:
             # Others do not want the rest, so they do not tell that they have this.
             self._unheard[request.peer, request.digest, request.index] = now
-        request.answer.callback(request.read())
+        try:
+            data = request.read()
+        except NotHere as gone:
+            request.answer.errback(gone)
+        else:
+            request.answer.callback(data)
 
     def _offer(self, now: float) -> None:
         links = self._links()

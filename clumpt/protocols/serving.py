@@ -139,6 +139,9 @@ class Serving:
 
     def _failed(self, failure: Failure, request: Numbered) -> None:
         self._preparing -= isinstance(request, WantPiece)
+        if isinstance(failure.value, errors.ClumptError):
+            self._line.refuse(failure.value)
+            return
         self.log.failure("cannot answer {request} of {peer}", failure, request=request, peer=self._link.peer)
         self._line.abort("a mistake on this side")
 

@@ -165,10 +165,13 @@ class MemoryDisk:
 
     def free(self) -> int:
         """Bytes that still fit."""
-        if self.limit is None:
-            return ENDLESS
+        return ENDLESS if self.limit is None else max(0, self.limit - self.used)
+
+    @property
+    def used(self) -> int:
+        """Bytes in all files."""
         files = {thing for thing in self._names.values() if isinstance(thing, _File)}
-        return max(0, self.limit - sum(len(file.data) for file in files))
+        return sum(len(file.data) for file in files)
 
     def location(self, path: str) -> Path:
         """A path below L{MEMORY}, where no program finds anything; see L{at}."""

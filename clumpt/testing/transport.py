@@ -205,6 +205,11 @@ class SimTransport(FileDescriptor):
         """Read no more."""
         self.stopReading()
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written and wait for room on the wire."""
+        return len(self.dataBuffer) - self.offset + self._tempDataLen
+
     # The rest of ITCPTransport.
 
     def getHost(self) -> IPv4Address:

@@ -1,0 +1,1 @@
+"""The simulated cluster: whatever the seed has in store, what Clumpt promises holds."""
