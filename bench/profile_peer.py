@@ -1,5 +1,5 @@
 """
-Where Clumpt's peers spend their CPU time in a race:
+Where Clumpt's peers spend their CPU time in a race, and what they say to each other:
 
   python bench/profile_peer.py [--setting 20x20M@20] [--loopback]
 
@@ -17,12 +17,12 @@ from pathlib import Path
 # From a checkout, by its path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.lab import counting, sampler
 from bench.lab.clumpt import Clumpt
 from bench.lab.contest import Course, File
 from bench.lab.hosts import Lab, Loopback, Namespaces
 from bench.lab.processes import Processes
 from bench.lab.run import race
-from bench.lab.sampler import table
 from bench.lab.setting import Setting
 
 
@@ -31,8 +31,10 @@ class Looked(Clumpt):
 
     name = "clumpt-looked-at"
     before = (
-        "from pathlib import Path; from twisted.internet import reactor; from bench.lab.sampler import start;"
-        "start(Path('looks.json'), lambda end: reactor.addSystemEventTrigger('after', 'shutdown', end));"
+        "from pathlib import Path; from twisted.internet import reactor;"
+        "from bench.lab import counting, sampler;"
+        "at_end = lambda end: reactor.addSystemEventTrigger('after', 'shutdown', end);"
+        "sampler.start(Path('looks.json'), at_end); counting.start(Path('counts.json'), at_end);"
     )
 
 
@@ -54,7 +56,8 @@ def main() -> None:
             print(race(Looked, course, 300.0).facts())
         finally:
             lab.close()
-        print(table(folder.glob("host*/looks.json")))
+        print(sampler.table(folder.glob("host*/looks.json")))
+        print(counting.table(folder.glob("host*/counts.json")))
 
 
 if __name__ == "__main__":

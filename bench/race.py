@@ -23,11 +23,11 @@ from typing import Any
 # From a checkout, by its path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.lab import document, goals
 from bench.lab.clumpt import Clumpt, ClumptOpen, Shape
 from bench.lab.contest import Contestant, Course, Fault, File
 from bench.lab.hosts import Lab, Loopback, Namespaces
 from bench.lab.machine import described
-from bench.lab.plot import svg
 from bench.lab.processes import Processes
 from bench.lab.report import tables
 from bench.lab.rivals import Chain, Http, Rsync, Udpcast
@@ -68,8 +68,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     add("--timeout", type=float, default=400.0, help="seconds for one run")
     add("--out", type=Path, help="append each run as a line of JSON to this file")
     add("--results", type=Path, help="race not, but show what --out has written")
-    add("--table", type=Path, help="write the tables to this file")
-    add("--plot", type=Path, help="draw time against size in this file (SVG)")
+    add("--document", type=Path, help="write goals, tables and plot into this document, docs/performance.md")
     add("--loopback", action="store_true", help="no namespaces: nothing is limited, and nobody need be root")
     add("--neighbours", type=int, default=Shape().neighbours, help="N of Clumpt's peers")
     add("--initial", type=int, default=Shape().initial, help="percentage of peers that the submitter tells")
@@ -182,12 +181,9 @@ def main() -> int:
         results = race_all(options)
     if not results:
         return 1
-    if options.table:
-        options.table.write_text(tables(results))
-    elif len(results) > 1:
-        print(f"\n{tables(results)}")
-    if options.plot:
-        options.plot.write_text(svg(results))
+    print(f"\n{tables(results)}\n{goals.table(results)}")
+    if options.document:
+        document.write(options.document, results)
     return 0 if all(facts["ok"] for facts in results) else 1
 
 

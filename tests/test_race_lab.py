@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench.lab import document, goals
 from bench.lab.contest import Fault
 from bench.lab.plot import svg
 from bench.lab.report import tables
@@ -13,7 +14,7 @@ from bench.lab.setting import Setting
 
 def run(contestant: str, seconds: float, **more: Any) -> dict[str, Any]:
     """The line of one run."""
-    facts = {
+    facts: dict[str, Any] = {
         "contestant": contestant,
         "setting": "5x10M@100",
         "fault": "",
@@ -92,3 +93,42 @@ class ReportTests(SynchronousTestCase):
         texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
         for name in ("clumpt", "http", "fluid limit", "5 peers, 100 Mbit/s"):
             self.assertIn(name, texts)
+
+
+class GoalTests(SynchronousTestCase):
+    """What is to be reached, against what was."""
+
+    def test_reached(self) -> None:
+        """The median counts; the same contestant without faults is what faults are compared with."""
+        fair = {"setting": "20x20M@20", "peers": 20, "size": 20_000_000, "fluid": 8.365}
+        results = [run("clumpt", 9.0, **fair, ratio=1.076), run("clumpt", 18.0, **fair, fault="killed")]
+        text = goals.table(results)
+        self.assertIn("| 1.1 | 1.08 | reached |", text)
+        self.assertIn("| 1.3 | 2 | missed |", text)
+
+    def test_not_measured(self) -> None:
+        """What nobody measured is neither reached nor missed."""
+        self.assertNotIn("CPU", goals.table([run("clumpt", 1.0)]))
+
+
+class DocumentTests(SynchronousTestCase):
+    """What is measured stands in the document."""
+
+    def test_spliced(self) -> None:
+        """Only what stands between the marks changes."""
+        text = f"before\n{document.BEGIN}\nold\n{document.END}\nafter\n"
+        self.assertEqual(
+            document.spliced(text, "new"), f"before\n{document.BEGIN}\n\nnew\n\n{document.END}\nafter\n"
+        )
+        self.assertRaises(ValueError, document.spliced, "no marks", "new")
+
+    def test_measured(self) -> None:
+        """Machine and dates are told, and how busy it was with other things."""
+        known = {"machine": "2 cores", "elsewhere": 0.25}
+        results = [
+            run("clumpt", 1.0, at="2026-01-02T00:00:00+0000", **known),
+            run("http", 4.2, at="2026-01-03T00:00:00+0000", **known),
+        ]
+        part = document.measured(results)
+        self.assertIn("Measured 2026-01-02 to 2026-01-03 on 2 cores. Other work took 25%", part)
+        self.assertIn("(race.svg)", part)

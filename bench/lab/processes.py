@@ -14,7 +14,8 @@ from attrs import define, field
 
 from bench.lab.hosts import Host
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+#: Ticks of CPU in a second, as the kernel counts them.
+TICKS = os.sysconf("SC_CLK_TCK")
 #: Seconds that a process may take to end by itself.
 GRACE = 5.0
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -102,7 +103,7 @@ WAITING = ("sh", "-c", 'read go; exec "$@" </dev/null', "sh")
 def _cpu(pid: int) -> float:
     """Seconds of CPU of a process, and of those children that it waited for."""
     words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, words[11:15])) / _TICKS
+    return sum(map(int, words[11:15])) / TICKS
 
 
 def memory(pid: int, what: str) -> int:

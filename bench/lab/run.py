@@ -12,7 +12,7 @@ from attrs import define, field
 
 from bench.lab.contest import Contestant, Course
 from bench.lab.hosts import Traffic
-from bench.lab.processes import Process, memory
+from bench.lab.processes import TICKS, Process, memory
 
 #: Seconds between looks at who has the file, and between measurements of memory and CPU.
 LOOK, MEASURE = 0.002, 0.25
@@ -27,7 +27,7 @@ class Run:
     @ivar wrong: peers whose file is not the file.
     @ivar cpu: seconds of all processes; C{cpu_peers} of each peer.
     @ivar idle, peak: bytes resident in a peer, before the start and at most.
-    @ivar busy: part of the machine's CPU that was in use.
+    @ivar busy: part of the machine's CPU that was in use; C{elsewhere}: by none of these processes.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Run:
     idle: int = 0
     peak: int = 0
     busy: float = 0.0
+    elsewhere: float = 0.0
     trouble: str = ""
 
     @property
@@ -78,6 +79,7 @@ class Run:
             "memory_idle": _rounded(self.idle / 1e6, 1),
             "memory_peak": _rounded(self.peak / 1e6, 1),
             "busy": _rounded(self.busy, 2),
+            "elsewhere": _rounded(self.elsewhere, 2),
             "times": [_rounded(time, 3) for time in times],
             "at": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.began)),
         }
@@ -128,6 +130,7 @@ def _measured(contestant: Contestant, course: Course, run: Run, seconds: float) 
     run.peak = max((process.peak for process in used if process.peer in course.counted), default=0)
     busy, total = (now - then for now, then in zip(_machine(), machine, strict=True))
     run.busy = busy / max(total, 1)
+    run.elsewhere = max(0.0, run.busy - run.cpu * TICKS / max(total, 1))
     run.traffic = {number: after[number].since(before[number]) for number in after}
 
 
