@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import sys
@@ -51,7 +52,7 @@ FAULTS = ("none", "dead", "killed", "slow")
 #: 20 peers at 20 Mbit/s are what two cores can simulate; at 100 Mbit/s they are the limit themselves.
 SETTINGS = "5x20K@100 20x20K@100 5x10M@100 20x10M@100 5x100M@100 20x100M@100 20x20M@20"
 #: A file system in memory, so that no disk is raced against.
-MEMORY = Path("/dev/shm")
+MEMORY, PREFIX = Path("/dev/shm"), "clumpt-race-"
 
 
 def arguments(words: list[str] | None = None) -> argparse.Namespace:
@@ -148,10 +149,20 @@ def run_one(
             shutil.rmtree(place)
 
 
+def sweep(parent: Path) -> None:
+    """Remove the files of races that were killed."""
+    for folder in parent.glob(f"{PREFIX}*-*"):
+        pid = folder.name.removeprefix(PREFIX).partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(folder)
+
+
 def race_all(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Race, and tell of each run at once."""
     results = []
-    folder = Path(tempfile.mkdtemp(prefix="clumpt-race-", dir=MEMORY if MEMORY.is_dir() else None))
+    parent = MEMORY if MEMORY.is_dir() else Path(tempfile.gettempdir())
+    sweep(parent)
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=parent))
     try:
         for facts in races(options, folder):
             results.append(facts)

@@ -78,7 +78,9 @@ class Loopback:
     def __init__(self, peers: int) -> None:
         # Runs beside each other keep out of each other's way.
         network = f"127.{os.getpid() >> 8 & 255}.{os.getpid() & 255}"
-        self.hosts = [Host(f"host{number}", f"{network}.{number + 1}") for number in range(peers + 1)]
+        self.hosts: Sequence[Host] = [
+            Host(f"host{number}", f"{network}.{number + 1}") for number in range(peers + 1)
+        ]
         self.office = Host("office", f"{network}.{peers + 2}")
 
     def traffic(self) -> Mapping[int, Traffic]:
@@ -118,7 +120,9 @@ class Namespaces:
         try:
             self._make(self._switch)
             _batch("ip", self._switch, ["link add br0 type bridge", "link set br0 up"])
-            self.hosts = [self._plug(number, f"host{number}", rate) for number in range(peers + 1)]
+            self.hosts: Sequence[Host] = [
+                self._plug(number, f"host{number}", rate) for number in range(peers + 1)
+            ]
             self.office = self._plug(peers + 1, "office", 0)
         except BaseException:
             self.close()

@@ -83,4 +83,5 @@ def main(torrent: str, folder: str, done: str, mode: str, addresses: list[str]) 
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5], sys.argv[5:])
+    _, *words = sys.argv
+    main(words[0], words[1], words[2], words[3], words[4:])
