@@ -20,6 +20,7 @@ from clumpt.agent.chain import Chain
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.job import Agenda
+from clumpt.agent.provenance import Origin, Provenance
 from clumpt.agent.queue import INTERRUPTED, Queue
 from clumpt.agent.rate import Bucket
 from clumpt.agent.recovery import verdicts
@@ -99,6 +100,7 @@ class Agent:
     fetcher: Fetcher = field(init=False)
     spread: Spread = field(init=False)
     care: Care = field(init=False)
+    _answers: Answers | None = field(default=None, init=False)
     _hindrances: dict[Digest, str] = field(factory=dict, init=False)
     #: Entries of the chain that are not in the journal yet, so nothing is done about them.
     _undone: list[Entry] = field(factory=list, init=False)
@@ -145,6 +147,7 @@ class Agent:
             False,
             self._network.links,
             self._served,
+            lambda package: self.fetcher.expected(package.sha256),
         )
         self.fetcher = Fetcher(
             reactor,
@@ -154,7 +157,9 @@ class Agent:
             lambda: dict(self._network.links()),
             self._piece_arrived,
             self._completed,
+            self.server.uplink.missed,
             self._hindered,
+            self._origin,
         )
         self.spread = Spread(
             reactor, self.agenda, Gossip(), self.server, self.fetcher, self._entry, self._widen
@@ -181,7 +186,7 @@ class Agent:
         self._regroup()
         if self._mended is not None:
             await self._recover(self._mended)
-        answers = Answers(
+        answers = self._answers = Answers(
             self._keyring.deployment,
             self.chain,
             self.agenda,
@@ -320,6 +325,21 @@ class Agent:
 
     def _piece_arrived(self, package: Package, index: int, sender: PeerName) -> None:
         self.spread.arrived(package, index, sender)
+
+    def _origin(self, peer: PeerName) -> Origin:
+        if self.roster.beside(peer):
+            return Origin.RACK
+        groups = self._answers.groups(peer) if self._answers is not None else None
+        if groups is None:
+            return Origin.OTHER
+        if not groups:
+            # Who belongs to no group is a tool, and of these only a submitter has packages.
+            return Origin.SUBMITTER
+        return Origin.OTHER if groups.isdisjoint(self.roster.groups) else Origin.GROUP
+
+    def provenance(self, digest: Digest) -> Provenance | None:
+        """Where the bytes of a package came from; None if that is not remembered."""
+        return self.fetcher.provenance(digest)
 
     def _completed(self, package: Package) -> None:
         self._hindrances.pop(package.sha256, None)
