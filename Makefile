@@ -30,9 +30,10 @@ mutants: $(READY)
 bench-paper: $(READY)
 	$(PYTHON) bench/paper.py
 
-# Against other ways to bring a file to many machines.
+# Against other ways to bring a file to many machines; as root, and it says which packages are missing:
+#   make bench-race SETTINGS="20x20M@20 5x10M@100" ARGUMENTS="--reps 5 --out race.jsonl"
 bench-race: $(READY)
-	$(PYTHON) bench/race.py
+	$(PYTHON) bench/race.py $(if $(SETTINGS),--settings $(SETTINGS)) $(ARGUMENTS)
 
 # The manual pages, in build/man.
 docs: $(WITH_DOCS)

@@ -153,8 +153,7 @@ def lag(seq: Seq, target: Target, status: PeerStatus | None, now: float) -> str:
         return f"knows updates up to {status.head}"
     if status.reason:
         return status.reason
-    waiting = IdSet([(status.settled + 1, seq)]) - IdSet.parse(status.above)
-    first = next(iter(waiting), seq)
+    first = status.settled + 1
     return f"is at update {first}" if first < seq else "fetching or running"
 
 

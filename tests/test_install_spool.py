@@ -144,6 +144,7 @@ class SpoolTests(SynchronousTestCase):
             self.spool.write_job(a_job(seq))
             self.spool.begin(name)
             self.spool.write_output(name, b"x")
+            (self.spool.path / f".{name}.output").touch()
         self.spool.prune(job_name(3, 1))
         left = {path.name.partition("-")[0] for path in self.spool.path.glob("*.job")}
         self.assertEqual(left, {"3", *map(str, range(11, KEPT + 11))})
@@ -168,7 +169,7 @@ class DurableTests(SynchronousTestCase):
         folder.mkdir()
         (folder / "precious").write_bytes(b"precious")
         os.symlink("precious", folder / "file")
-        os.symlink("precious", folder / f".file.{os.getpid()}")
+        os.symlink("precious", folder / ".file.aside")
         write_durably(folder / "file", b"new")
         self.assertEqual((folder / "precious").read_bytes(), b"precious")
         self.assertEqual((folder / "file").read_bytes(), b"new")

@@ -116,6 +116,18 @@ class OneShotTests(SynchronousTestCase):
         self.assertEqual(self.ended(fail(BrokenPipeError())).status, 141)
         self.assertEqual(self.stderr.getvalue(), "")
 
+    def test_unheard(self) -> None:
+        """If nobody hears what is said any more, the tool ends all the same, with the same status."""
+
+        def deaf(text: str) -> int:
+            raise BrokenPipeError
+
+        self.stderr.write = deaf  # type: ignore[method-assign]
+        self.assertEqual(self.ended(fail(errors.DirectoryUnavailable("x"))).status, 5)
+        self.setUp()
+        self.stderr.write = deaf  # type: ignore[method-assign]
+        self.assertEqual(self.ended(fail(ZeroDivisionError())).status, 1)
+
     def test_interrupted(self) -> None:
         """A signal cancels the work; the status tells which signal it was."""
         for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):

@@ -28,21 +28,44 @@ class Link:
         self.said += holding
 
 
-class ServableTests(SynchronousTestCase):
-    """What is wholly here is told."""
+class SpreadTests(SynchronousTestCase):
+    """A peer that holds the package of update 1."""
+
+    def setUp(self) -> None:
+        self.update = entry(1)
+        self.package = self.update.update.packages[0]
+        self.whole = Bits.full(self.package.pieces.count)
+        self.seen: list[tuple[Any, ...]] = []
+        uplink = SimpleNamespace(saw=lambda *words: self.seen.append(words))
+        rooms = SimpleNamespace(held=lambda package: self.whole, know=lambda package: None, uplink=uplink)
+        server = cast(Server, rooms)
+        fetcher = cast(Fetcher, SimpleNamespace(learn=lambda *words: None))
+        self.spread = Spread(
+            Clock(), Agenda(PeerName("me")), Gossip(), server, fetcher, lambda seq: self.update, lambda: None
+        )
+
+    def links(self, *heads: int) -> list[Link]:
+        """Open links to peers that know this much."""
+        links = [Link(f"peer{number}") for number in range(len(heads))]
+        for link, head in zip(links, heads, strict=True):
+            self.spread.linked(cast(ILink, link), head, [])
+        return links
 
     def test_whoever_gave_it(self) -> None:
         """Who holds a package already is told as well: a submitter waits to hear it (R64)."""
-        update = entry(1)
-        whole = Bits.full(update.update.packages[0].pieces.count)
-        server = cast(Server, SimpleNamespace(held=lambda package: whole))
-        fetcher = cast(Fetcher, SimpleNamespace(learn=lambda *words: None))
-        spread = Spread(
-            Clock(), Agenda(PeerName("me")), Gossip(), server, fetcher, lambda seq: update, lambda: None
-        )
-        links = [Link("submitter"), Link("neighbour")]
-        for link in links:
-            spread.linked(cast(ILink, link), 1, [])
-        spread.notified(PeerName("submitter"), [1], [1])
-        spread.servable([1])
+        links = self.links(1, 1)
+        self.spread.notified(links[0].peer, [1], [1])
+        self.spread.servable([1])
+        self.assertEqual([link.said for link in links], [[1], [1]])
+
+    def test_nothing_more_to_offer(self) -> None:
+        """A peer that says that it holds a package is not offered any more of it."""
+        links = self.links(1, 1)
+        self.spread.notified(links[1].peer, [1], [1])
+        self.assertEqual(self.seen, [("peer1", self.package, self.whole)])
+
+    def test_here_before(self) -> None:
+        """A package that was here before its update came is told, also to who knew the update first."""
+        links = self.links(1, 0)
+        self.spread.joined([self.update])
         self.assertEqual([link.said for link in links], [[1], [1]])

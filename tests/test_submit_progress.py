@@ -130,6 +130,14 @@ class RetryTests(SynchronousTestCase):
             found = stand(5, said, update(7, retries=5))
             self.assertEqual((found.stage, found.reason), (Stage.FAILED, "broken (tried again by update 7)"))
 
+    def test_newest_retry(self) -> None:
+        """Of several retries the newest is named, and any of them may have mended it."""
+        said = status(head=8, settled=8, failures=(failed(5), failed(7), failed(8)))
+        retries = update(7, retries=5), update(8, retries=5)
+        self.assertEqual(stand(5, said, *retries).reason, "broken (tried again by update 8)")
+        mended = evolve(said, failures=(failed(5), failed(8)))
+        self.assertEqual(stand(5, mended, *retries), Progress(Stage.DONE, by=7))
+
     def test_held_then_retried(self) -> None:
         """A held update is skipped in favour of its retry, which decides."""
         skipped = failed(5, State.SKIPPED, "tried again by update 7", None)

@@ -21,7 +21,14 @@ class ShareTests(SynchronousTestCase):
 
     def test_share(self) -> None:
         """The percentage, rounded up, at least one, at most all."""
-        for peers, percentage, wanted in ((20, 20, 4), (1, 20, 1), (3, 34, 2), (7, 100, 7), (1000, 1, 10)):
+        for peers, percentage, wanted in (
+            (20, 20, 4),
+            (1, 20, 1),
+            (3, 34, 2),
+            (7, 100, 7),
+            (1000, 1, 10),
+            (9, 0, 1),
+        ):
             self.assertEqual(share(peers, percentage), wanted)
 
 
@@ -56,6 +63,7 @@ class SubmissionTests(SynchronousTestCase):
         result = self.cluster.wait(submit(self.cluster.desk(), plan, self.offered, within))
         self.assertIn(result.entry.seq, self.cluster.updates())
         self.assertFalse(self.cluster.networks[-1].running)
+        self.assertEqual(self.offered.held(self.package), Bits(), "the files are let go")
         return result.seeded
 
     def test_enough(self) -> None:

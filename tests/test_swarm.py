@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 from hypothesis import given
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.gossip import Gossip
+from clumpt.agent.provenance import Origin, Provenance
 from clumpt.agent.rate import Bucket
-from clumpt.agent.swarm import IN_FLIGHT, PER_PEER, QUIET, Swarm
+from clumpt.agent.swarm import IN_FLIGHT, KEPT, PER_PEER, QUIET, STALE, Ask, Decline, Swarm
 from clumpt.model import PeerName
 from clumpt.pieces import Bits
 from tests.test_job import entry
@@ -94,6 +96,107 @@ class SwarmTests(SynchronousTestCase):
         swarm.missing(A, 0)
         self.assertEqual(list(swarm.asks(0)), [])
 
+    def test_offered(self) -> None:
+        """A useful offer is taken, even of a piece that is only on its way to the peer."""
+        swarm = self.swarm()
+        swarm.offered(A, 3, 0)
+        self.assertEqual(list(swarm.replies(0)), [Ask(A, 3)])
+        self.assertEqual(swarm.expected, Bits(0b1000))
+
+    def test_useless_offer(self) -> None:
+        """What is here or on its way is declined."""
+        swarm = self.swarm()
+        for peer in (A, B):
+            swarm.offered(peer, 3, 0)
+        self.assertEqual(list(swarm.replies(0)), [Ask(B, 3), Decline(A, 3)])
+
+    def test_something_else(self) -> None:
+        """In the place of a piece that is on its way another of the same peer is taken."""
+        swarm = self.swarm()
+        swarm.learn(A, Bits(0b1010))
+        swarm.offered(A, 3, 0)
+        swarm.offered(B, 3, 0)
+        self.assertEqual(list(swarm.replies(0)), [Ask(B, 3), Ask(A, 1)])
+
+    def test_no_room(self) -> None:
+        """Offers wait for room, a few of them and not for long; the others are declined."""
+        swarm = self.swarm()
+        for index in range(IN_FLIGHT + KEPT + 2):
+            swarm.offered(A, index, 0)
+        replies = list(swarm.replies(0))
+        self.assertEqual(sum(isinstance(reply, Ask) for reply in replies), IN_FLIGHT)
+        self.assertEqual(sum(isinstance(reply, Decline) for reply in replies), 2)
+        taken = [reply.index for reply in replies if isinstance(reply, Ask)]
+        swarm.arrived(A, taken[0], 0)
+        self.assertEqual([type(reply) for reply in swarm.replies(0)], [Ask])
+        self.assertEqual([type(reply) for reply in swarm.replies(2 * STALE)], [Decline] * (KEPT - 1))
+
+    def test_offer_of_spoiler(self) -> None:
+        """Who sent a wrong piece offers in vain."""
+        swarm = self.swarm()
+        swarm.spoiled(A)
+        swarm.offered(A, 3, 0)
+        self.assertEqual(list(swarm.replies(0)), [Decline(A, 3)])
+
+    def test_lost_offers(self) -> None:
+        """Offers of a peer that is gone are void."""
+        swarm = self.swarm()
+        swarm.offered(A, 3, 0)
+        swarm.lost(A)
+        self.assertEqual(list(swarm.replies(0)), [])
+
+    def test_offer_kept_no_word(self) -> None:
+        """Who offered a piece that did not come to it is not asked for it again without an offer."""
+        swarm = self.swarm()
+        swarm.offered(A, 3, 0)
+        list(swarm.replies(0))
+        swarm.missing(A, 3)
+        self.assertEqual(list(swarm.asks(10)), [])
+        swarm.offered(A, 3, 10)
+        self.assertEqual(list(swarm.replies(10)), [Ask(A, 3)])
+
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["offered", "arrived", "refused", "missing", "lost", "learn", "asks"]),
+                st.sampled_from([A, B, C]),
+                st.integers(0, 19),
+            ),
+            max_size=80,
+        )
+    )
+    def test_once(self, events: list[tuple[str, PeerName, int]]) -> None:
+        """Whatever peers do, nothing is asked of two at once that is not late, nor what is here."""
+        swarm = self.swarm(20)
+        asked: dict[int, PeerName] = {}
+
+        def answered(peer: PeerName, index: int) -> bool:
+            return asked.pop(index) == peer if asked.get(index) == peer else False
+
+        def lost(peer: PeerName, index: int) -> None:
+            swarm.lost(peer)
+            for number in [number for number, who in asked.items() if who == peer]:
+                del asked[number]
+
+        happen: dict[str, Callable[[PeerName, int], object]] = {
+            "offered": lambda peer, index: swarm.offered(peer, index, 0),
+            "arrived": lambda peer, index: answered(peer, index) and swarm.arrived(peer, index, 0),
+            "refused": lambda peer, index: answered(peer, index) and swarm.refused(peer, index, 0),
+            "missing": lambda peer, index: answered(peer, index) and swarm.missing(peer, index),
+            "lost": lost,
+            "learn": lambda peer, index: swarm.learn(peer, Bits(1 << index)),
+            "asks": lambda peer, index: None,
+        }
+        for event, peer, index in events:
+            happen[event](peer, index)
+            for reply in [*swarm.replies(0), *(swarm.asks(QUIET) if event == "asks" else ())]:
+                if isinstance(reply, Ask):
+                    self.assertNotIn(reply.index, asked)
+                    self.assertNotIn(reply.index, swarm.held)
+                    asked[reply.index] = reply.peer
+            self.assertEqual(set(swarm.expected), set(asked))
+            self.assertLessEqual(len(asked), IN_FLIGHT)
+
     @given(st.integers(0, 2**32), st.lists(st.integers(0, 2**20 - 1), min_size=1, max_size=6))
     def test_ends(self, seed: int, holdings: list[int]) -> None:
         """Whatever the holders hold, all of it arrives, each piece once."""
@@ -127,6 +230,20 @@ class BucketTests(SynchronousTestCase):
     def test_no_limit(self) -> None:
         """A rate of 0 limits nothing."""
         self.assertEqual(Bucket(0).take(10**12, 0), 0)
+
+
+class ProvenanceTests(SynchronousTestCase):
+    """Where the bytes came from."""
+
+    def test_sum(self) -> None:
+        """Useful bytes are counted by sender; what came twice or was wrong does not count among them."""
+        provenance = Provenance()
+        for size, origin in enumerate(Origin, 1):
+            provenance = provenance.came(origin, size)
+        provenance = provenance.came_twice(100).came_wrong()
+        self.assertEqual(provenance, Provenance(1, 2, 3, 4, 100, 1))
+        self.assertEqual(provenance.total, 10)
+        self.assertIn("1 bytes from submitter", str(provenance))
 
 
 class GossipTests(SynchronousTestCase):

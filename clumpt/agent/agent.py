@@ -20,6 +20,7 @@ from clumpt.agent.chain import Chain
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.job import Agenda
+from clumpt.agent.provenance import Origin, Provenance
 from clumpt.agent.queue import INTERRUPTED, Queue
 from clumpt.agent.rate import Bucket
 from clumpt.agent.recovery import verdicts
@@ -29,7 +30,7 @@ from clumpt.agent.serve import Server
 from clumpt.agent.spread import Spread
 from clumpt.agent.sync import DIRECTORY, Sync
 from clumpt.aio import deferred, unattended
-from clumpt.errors import DirectoryRefused, DirectoryUnavailable
+from clumpt.errors import DirectoryRefused, DirectoryUnavailable, StoreFull
 from clumpt.idset import IdSet
 from clumpt.interfaces import (
     IDirectory,
@@ -99,9 +100,12 @@ class Agent:
     fetcher: Fetcher = field(init=False)
     spread: Spread = field(init=False)
     care: Care = field(init=False)
+    _answers: Answers | None = field(default=None, init=False)
     _hindrances: dict[Digest, str] = field(factory=dict, init=False)
     #: Entries of the chain that are not in the journal yet, so nothing is done about them.
     _undone: list[Entry] = field(factory=list, init=False)
+    #: Nothing is run or reported before it is known what may have been run already.
+    _recovering: bool = field(default=False, init=False)
     _stopped: bool = field(default=False, init=False)
     _log = Logger()
 
@@ -143,6 +147,7 @@ class Agent:
             False,
             self._network.links,
             self._served,
+            lambda package: self.fetcher.expected(package.sha256),
         )
         self.fetcher = Fetcher(
             reactor,
@@ -152,7 +157,9 @@ class Agent:
             lambda: dict(self._network.links()),
             self._piece_arrived,
             self._completed,
+            self.server.uplink.missed,
             self._hindered,
+            self._origin,
         )
         self.spread = Spread(
             reactor, self.agenda, Gossip(), self.server, self.fetcher, self._entry, self._widen
@@ -179,7 +186,7 @@ class Agent:
         self._regroup()
         if self._mended is not None:
             await self._recover(self._mended)
-        answers = Answers(
+        answers = self._answers = Answers(
             self._keyring.deployment,
             self.chain,
             self.agenda,
@@ -215,14 +222,18 @@ class Agent:
 
     async def _recover(self, mended: Callable[[], None]) -> None:
         """The journal was lost: settle or hold what may have run, by what the directory knows."""
+        self._recovering = True
         head = await self._directory.head()
         status = (await self._directory.statuses([self.name])).get(self.name)
         self.take(await self._directory.updates(IdSet.upto(head)), DIRECTORY)
+        if self._undone:
+            raise StoreFull("there is no room to mend the journal of this node: make some on its disk")
         for seq, outcome in list(verdicts(self.agenda, status, head)):
             self._journal.settle(seq, outcome, self._wall())
             self.agenda.mark(seq, outcome.state)
         self._regroup()
         mended()
+        self._recovering = False
 
     def _pause(self) -> Deferred[None]:
         waiting: Deferred[None] = Deferred()
@@ -287,9 +298,10 @@ class Agent:
         if self._undone and self.chain.save(joined):
             self.agenda.add(self._undone)
             self._undone = []
-            self.spread.fetch()
-            self.queue.wake()
-            self.reporter.wake()
+            if not self._recovering:
+                self.spread.fetch()
+                self.queue.wake()
+                self.reporter.wake()
         return joined
 
     def _entry(self, seq: Seq) -> Entry | None:
@@ -313,6 +325,21 @@ class Agent:
 
     def _piece_arrived(self, package: Package, index: int, sender: PeerName) -> None:
         self.spread.arrived(package, index, sender)
+
+    def _origin(self, peer: PeerName) -> Origin:
+        if self.roster.beside(peer):
+            return Origin.RACK
+        groups = self._answers.groups(peer) if self._answers is not None else None
+        if groups is None:
+            return Origin.OTHER
+        if not groups:
+            # Who belongs to no group is a tool, and of these only a submitter has packages.
+            return Origin.SUBMITTER
+        return Origin.OTHER if groups.isdisjoint(self.roster.groups) else Origin.GROUP
+
+    def provenance(self, digest: Digest) -> Provenance | None:
+        """Where the bytes of a package came from; None if that is not remembered."""
+        return self.fetcher.provenance(digest)
 
     def _completed(self, package: Package) -> None:
         self._hindrances.pop(package.sha256, None)

@@ -18,7 +18,7 @@ from clumpt.agent.sync import Sync
 from clumpt.errors import NotHere, Untrusted
 from clumpt.idset import IdSet
 from clumpt.interfaces import IInstaller, ILink, IPeerEvents
-from clumpt.model import Entry, Member, PeerName, Seq
+from clumpt.model import Entry, GroupName, Member, PeerName, Seq
 from clumpt.pieces import Digest
 
 #: Updates in one page of the table.
@@ -53,6 +53,11 @@ class Answers:
     def admit(self, peer: PeerName, fingerprint: Digest, member: bytes) -> None:
         """See L{IPeerEvents}."""
         self._memberships[peer] = self._roster.admit(peer, fingerprint, member)
+
+    def groups(self, peer: PeerName) -> frozenset[GroupName] | None:
+        """The groups of a linked peer, None if it is not linked."""
+        member = self._memberships.get(peer)
+        return member.groups if member is not None else None
 
     def linked(self, link: ILink, head: Seq, top: Digest) -> None:
         """See L{IPeerEvents}."""

@@ -76,11 +76,13 @@ class Chain:
             joined += more
             if taken is not Taken.FORKED:
                 good.append(entry.seq)
-            if self.forked and not was_forked:
+            # It may be one that came earlier, and had to wait for this one.
+            fork = self.table.fork
+            if fork is not None and not was_forked:
                 self._log.critical(
                     "two histories were signed: update {seq} from {peer} contradicts the table of this node; "
                     "nothing is run here until the administrators have looked into it",
-                    seq=entry.seq,
+                    seq=fork.seq,
                     peer=sender,
                 )
         return joined, good

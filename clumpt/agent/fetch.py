@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from clumpt.agent.provenance import Origin, Provenance
 from clumpt.agent.rate import Bucket
 from clumpt.agent.swarm import Ask, Swarm
 from clumpt.aio import deferred, sleep
@@ -23,6 +25,8 @@ AT_ONCE = 16
 PAUSE = 1.0
 #: Seconds before a full disk is tried again.
 FULL_PAUSE = 30.0
+#: Packages whose provenance is remembered.
+REMEMBERED = 256
 
 
 @define(eq=False)
@@ -30,6 +34,8 @@ class _Arrival:
     package: Package
     swarm: Swarm
     assembly: IAssembly
+    #: What was asked and not answered yet.
+    open: dict[Ask, Deferred[bytes]] = field(factory=dict)
     asking_hashes: bool = False
     finishing: bool = False
 
@@ -42,7 +48,9 @@ class Fetcher:
     @ivar links: the open links, asked for anew each time.
     @ivar arrived: called with a package, the index of a piece that is now held, and who sent it.
     @ivar completed: called with a package that is now wholly here and durable.
+    @ivar missed: called with a package of which something that was asked for does not come.
     @ivar hindered: called with a package and the reason why it cannot be kept here now.
+    @ivar origin: what kind of sender a peer is.
     """
 
     _reactor: IReactorTime
@@ -52,12 +60,13 @@ class Fetcher:
     _links: Callable[[], dict[PeerName, ILink]]
     _arrived: Callable[[Package, int, PeerName], None]
     _completed: Callable[[Package], None]
+    _missed: Callable[[Package], None]
     _hindered: Callable[[Package, str], None]
+    _origin: Callable[[PeerName], Origin]
     _arrivals: dict[Digest, _Arrival] = field(factory=dict, init=False)
     _not_before: dict[Digest, float] = field(factory=dict, init=False)
     _stopped: bool = field(default=False, init=False)
-    #: Bytes received per peer: where did they come from.
-    received: dict[PeerName, int] = field(factory=dict, init=False)
+    _provenance: dict[Digest, Provenance] = field(factory=dict, init=False)
     _log = Logger()
 
     def want(self, packages: Sequence[Package]) -> list[Package]:
@@ -68,7 +77,7 @@ class Fetcher:
         """
         wanted = {package.sha256: package for package in packages}
         for digest in [digest for digest in self._arrivals if digest not in wanted]:
-            del self._arrivals[digest]
+            self._abandon(self._arrivals[digest].package)
         begun = []
         for digest, package in wanted.items():
             if len(self._arrivals) >= AT_ONCE:
@@ -86,6 +95,7 @@ class Fetcher:
             self._full(package, full)
             return False
         swarm = Swarm(package.pieces.count, self._random, assembly.held)
+        self._count(package, Provenance())
         self._arrivals[package.sha256] = _Arrival(package, swarm, assembly)
         self._pump(package.sha256)
         return True
@@ -93,6 +103,20 @@ class Fetcher:
     def wants(self, digest: Digest) -> bool:
         """Is this package on its way?"""
         return digest in self._arrivals
+
+    def expected(self, digest: Digest) -> Bits:
+        """The pieces of a package that were asked for and should be here soon."""
+        return self._arrivals[digest].swarm.expected if digest in self._arrivals else Bits()
+
+    def provenance(self, digest: Digest) -> Provenance | None:
+        """Where a package came from, as far as it has; None if that is not remembered."""
+        return self._provenance.get(digest)
+
+    def _count(self, package: Package, provenance: Provenance) -> None:
+        self._provenance.pop(package.sha256, None)
+        self._provenance[package.sha256] = provenance
+        if len(self._provenance) > REMEMBERED:
+            del self._provenance[next(iter(self._provenance))]
 
     @property
     def busy(self) -> bool:
@@ -118,16 +142,27 @@ class Fetcher:
             return
         if not 0 <= index < arrival.package.pieces.count:
             raise BadDocument(f"piece {index} of {arrival.package.pieces.count} is offered")
-        ask = arrival.swarm.offered(link.peer, index, self._reactor.seconds())
-        if ask is None:
-            link.decline(digest, index)
-        else:
-            self._piece(arrival, ask, link)
+        arrival.swarm.offered(link.peer, index, self._reactor.seconds())
+        self._reply(arrival)
+
+    def _reply(self, arrival: _Arrival) -> None:
+        """Take or decline what is on offer."""
+        if arrival.finishing or self._stopped:
+            return
+        links = self._links()
+        for reply in arrival.swarm.replies(self._reactor.seconds()):
+            if reply.peer not in links:
+                arrival.swarm.lost(reply.peer)
+            elif isinstance(reply, Ask):
+                self._piece(arrival, reply, links[reply.peer])
+            else:
+                links[reply.peer].decline(arrival.package.sha256, reply.index)
 
     def lost(self, peer: PeerName) -> None:
         """The link to C{peer} is gone."""
         for digest in list(self._arrivals):
             self._arrivals[digest].swarm.lost(peer)
+            self._missed(self._arrivals[digest].package)
             self._pump(digest)
 
     def pump(self) -> None:
@@ -150,6 +185,7 @@ class Fetcher:
         elif arrival.assembly.needs_hashes():
             self._hashes(arrival)
         else:
+            self._reply(arrival)
             links = self._links()
             for ask in arrival.swarm.asks(self._reactor.seconds()):
                 if ask.peer in links:
@@ -182,32 +218,50 @@ class Fetcher:
         try:
             if (pause := self.download.take(length, self._reactor.seconds())) > 0:
                 await sleep(self._reactor, pause)
-            data = await link.piece(package.sha256, ask.index, length)
+            arrival.open[ask] = link.piece(package.sha256, ask.index, length)
+            data = await arrival.open[ask]
             self._received(arrival, ask, data)
+        except CancelledError:
+            # It came from somebody else, or is not wanted any more.
+            swarm.refused(ask.peer, ask.index, self._reactor.seconds())
         except NotHere:
             swarm.missing(ask.peer, ask.index)
+            self._missed(package)
         except Busy as busy:
-            swarm.refused(ask.peer, ask.index, self._reactor.seconds() + busy.retry_after)
-            self._reactor.callLater(busy.retry_after, self._pump, package.sha256)
+            self._refused(arrival, ask, busy.retry_after)
         except StoreFull as full:
             self._full(package, full)
         except ClumptError as trouble:
             self._log.debug(
                 "no piece {index} from {peer}: {trouble}", index=ask.index, peer=ask.peer, trouble=trouble
             )
-            swarm.refused(ask.peer, ask.index, self._reactor.seconds() + PAUSE)
-            self._reactor.callLater(PAUSE, self._pump, package.sha256)
+            self._refused(arrival, ask, PAUSE)
+        finally:
+            arrival.open.pop(ask, None)
         self._pump(package.sha256)
+
+    def _refused(self, arrival: _Arrival, ask: Ask, pause: float) -> None:
+        arrival.swarm.refused(ask.peer, ask.index, self._reactor.seconds() + pause)
+        self._missed(arrival.package)
+        self._reactor.callLater(pause, self._pump, arrival.package.sha256)
 
     def _received(self, arrival: _Arrival, ask: Ask, data: bytes) -> None:
         package, swarm = arrival.package, arrival.swarm
-        self.received[ask.peer] = self.received.get(ask.peer, 0) + len(data)
+        counted = self._provenance.get(package.sha256, Provenance())
         if ask.index in swarm.held or self._arrivals.get(package.sha256) is not arrival:
             swarm.arrived(ask.peer, ask.index, self._reactor.seconds())
+            self._count(package, counted.came_twice(len(data)))
         elif arrival.assembly.put(ask.index, data):
+            self._count(package, counted.came(self._origin(ask.peer), len(data)))
             swarm.arrived(ask.peer, ask.index, self._reactor.seconds())
+            for other in swarm.others(ask.index):
+                if (late := arrival.open.get(Ask(other, ask.index))) is not None:
+                    late.cancel()
+            # First what is to come, which takes longest.
+            self._reply(arrival)
             self._arrived(package, ask.index, ask.peer)
         else:
+            self._count(package, counted.came_wrong())
             self._spoiled(arrival, ask.peer, f"piece {ask.index} is not the signed one")
 
     def _spoiled(self, arrival: _Arrival, peer: PeerName, what: str) -> None:
@@ -218,9 +272,18 @@ class Fetcher:
             what=what,
         )
         arrival.swarm.spoiled(peer)
+        self._missed(arrival.package)
+
+    def _abandon(self, package: Package) -> None:
+        """The package does not arrive any more; who waits for pieces of it is told."""
+        arrival = self._arrivals.pop(package.sha256, None)
+        if arrival is not None:
+            for answer in list(arrival.open.values()):
+                answer.cancel()
+            self._missed(package)
 
     def _full(self, package: Package, full: StoreFull) -> None:
-        self._arrivals.pop(package.sha256, None)
+        self._abandon(package)
         self._not_before[package.sha256] = self._reactor.seconds() + FULL_PAUSE
         self._hindered(package, str(full))
 
@@ -243,5 +306,10 @@ class Fetcher:
             self._not_before[package.sha256] = self._reactor.seconds() + PAUSE
         else:
             self._arrivals.pop(package.sha256, None)
+            self._log.info(
+                "{file} is here: {provenance}",
+                file=package.file,
+                provenance=str(self._provenance.get(package.sha256)),
+            )
             if not self._stopped:
                 self._completed(package)

@@ -2,10 +2,11 @@
 Which piece of one package is offered to whom: pure decisions.
 
 The newest useful piece goes to the peer that has least: a fresh piece doubles
-while it is rare, and the load spreads.  Each piece is promised to a peer by
-one of us at a time, as the peer declines what is on its way to it already; so
-no byte is sent twice.  A source gives each piece away once, in order: the
-peers do the rest among themselves.
+while it is rare, and the load spreads.  A piece that is on its way here is
+offered already, so that it goes on at once when it comes.  Each piece is
+promised to a peer by one of us at a time, as the peer declines what is on its
+way to it already; so no byte is sent twice.  A source gives each piece away
+once, in order: the peers do the rest among themselves.
 """
 
 from __future__ import annotations
@@ -18,27 +19,27 @@ from attrs import define, field
 from clumpt.model import PeerName
 from clumpt.pieces import Bits
 
-#: Offers to one peer that may be unanswered.
-PER_PEER = 2
-#: The same for a source, which may have only one peer to give to.
-PER_PEER_OF_SOURCE = 8
+#: Unanswered offers to one peer times the number of peers: with few peers, each is offered more.
+SPREAD = 16
+#: Unanswered offers of a source to one peer, at least.
+LEAST_OF_SOURCE = 4
 #: Seconds for which a peer that declined is left alone, unless it shows progress ...
-DECLINED = 0.1
+DECLINED = 0.02
 #: ... twice as long each time in a row ...
 LONGER = 2.0
 #: ... and after so many it does not seem to want the rest, until it shows progress.
-REFUSALS = 6
+REFUSALS = 11
 #: Peers that have nearly the same number of pieces are taken as equal.
-NEARLY = 3.0
+NEARLY = 10.0
 
 
 @define
 class _View:
-    """What one peer is known to hold, was promised, and was offered and did not answer."""
+    """What one peer is known to hold, was promised, and was offered and did not answer, the oldest first."""
 
     held: int = 0
     promised: int = 0
-    open: int = 0
+    open: list[int] = field(factory=list)
     refusals: int = 0
     not_before: float = 0.0
 
@@ -49,11 +50,13 @@ class Offers:
     The peers that want one package of C{count} pieces.
 
     @ivar source: is everything here from the start, and given away once?
+    @ivar unanswered: offers that were not answered yet.
     """
 
     count: int
     _random: Random
     source: bool = False
+    unanswered: int = field(default=0, init=False)
     _views: dict[PeerName, _View] = field(factory=dict, init=False)
     _given: int = field(default=0, init=False)
 
@@ -69,6 +72,7 @@ class Offers:
         """C{peer} is gone; what it was promised may be given again."""
         view = self._views.pop(peer, None)
         if view is not None:
+            self.unanswered -= len(view.open)
             self._given &= ~view.promised
 
     @property
@@ -77,84 +81,92 @@ class Offers:
         full = (1 << self.count) - 1
         return all(view.held == full for view in self._views.values())
 
-    @property
-    def unanswered(self) -> int:
-        """Offers that were not answered yet."""
-        return sum(view.open for view in self._views.values())
-
-    def copies(self, index: int) -> int:
-        """How many of the peers are known to hold piece C{index}."""
-        return sum(view.held >> index & 1 for view in self._views.values())
-
-    def answered(self, peer: PeerName, asked: int | None, now: float) -> None:
-        """C{peer} asked for piece C{asked}, or declined if that is None."""
+    def asked(self, peer: PeerName, index: int) -> None:
+        """C{peer} asked for piece C{index}, most likely because of an offer."""
         view = self._views.get(peer)
-        if view is None:
-            return
-        view.open = max(0, view.open - 1)
-        if asked is None:
-            view.not_before = now + DECLINED * LONGER ** min(view.refusals, REFUSALS)
-            view.refusals += 1
-        else:
+        if view is not None:
+            if index not in view.open and view.open:
+                # It has, or is about to have, what it was offered.
+                self._take_back(view, 1 << view.open[0])
+            self._answered(view, index)
             view.refusals = 0
-            view.promised |= 1 << asked
-            self._given |= 1 << asked
+            view.promised |= 1 << index
+            self._given |= 1 << index
 
     def declined(self, peer: PeerName, index: int, now: float) -> None:
         """C{peer} does not want piece C{index} now."""
-        self.answered(peer, None, now)
-        if peer in self._views:
-            self._views[peer].promised &= ~(1 << index)
-            self._given &= ~(1 << index)
-            if self._views[peer].refusals > REFUSALS and not self.source:
+        view = self._views.get(peer)
+        if view is not None:
+            self._answered(view, index)
+            if view.not_before <= now:
+                # Several at once count as one.
+                view.not_before = now + DECLINED * LONGER ** min(view.refusals, REFUSALS)
+                view.refusals += 1
+            self._take_back(view, 1 << index)
+            if view.refusals > REFUSALS and not self.source:
                 self.lost(peer)
+
+    def missed(self, peer: PeerName, index: int) -> None:
+        """Piece C{index}, which was promised to C{peer}, does not come here after all."""
+        if peer in self._views:
+            self._take_back(self._views[peer], 1 << index)
 
     def forget(self, peer: PeerName) -> None:
         """What C{peer} did not answer for too long counts as declined."""
-        if peer in self._views:
-            view = self._views[peer]
-            view.open = 0
-            self._given &= ~view.promised
-            view.promised = 0
+        view = self._views.get(peer)
+        if view is not None:
+            self.unanswered -= len(view.open)
+            view.open.clear()
+            self._take_back(view, view.promised)
 
     def choose(
-        self, here: Bits, busy: Container[PeerName], idle: bool, now: float
+        self, here: Bits, soon: Bits, busy: Container[PeerName], now: float
     ) -> tuple[PeerName, int] | None:
         """
         The next offer, which counts as made; None if there is none to make.
 
         @param here: the pieces that can be given.
+        @param soon: the pieces that can be given when they have come.
         @param busy: peers whose links are full.
-        @param idle: is there so little to send that what others may give as well may be offered too?
         """
-        fresh = here.value & ~self._given if self.source else here.value
+        able = here.value | soon.value
+        fresh = able & ~self._given
         for view in self._views.values():
             fresh &= ~(view.held | view.promised)
-        if fresh or self.source or not idle:
-            here = Bits(fresh)
-        most = PER_PEER_OF_SOURCE if self.source else PER_PEER
-        best: tuple[float, PeerName, int] | None = None
+        if fresh or self.source:
+            # What nobody else can give comes first.
+            able = fresh
+        most = max(LEAST_OF_SOURCE if self.source else 1, -(-SPREAD // max(1, len(self._views))))
+        best: tuple[float, PeerName, _View, int] | None = None
         for peer, view in self._views.items():
-            if view.open >= most or view.not_before > now or peer in busy:
+            if len(view.open) >= most or view.not_before > now or peer in busy:
                 continue
-            useful = here.value & ~view.held & ~view.promised
+            useful = able & ~(view.held | view.promised)
             if useful:
                 rank = self._rank(view)
                 if best is None or rank < best[0]:
-                    best = rank, peer, useful
+                    best = rank, peer, view, useful
         if best is None:
             return None
-        _, peer, useful = best
+        _, peer, view, useful = best
         index = (useful & -useful if self.source else useful).bit_length() - 1
-        view = self._views[peer]
-        view.open += 1
+        view.open.append(index)
+        self.unanswered += 1
         view.promised |= 1 << index
         self._given |= 1 << index
         return peer, index
 
     def _rank(self, view: _View) -> float:
         """Who has least comes first; for a source, who has least to pass on yet."""
-        jitter = self._random.random() * NEARLY
         if self.source:
-            return view.promised.bit_count() + jitter
-        return (view.held | view.promised).bit_count() + jitter
+            return view.promised.bit_count() + self._random.random()
+        return (view.held | view.promised).bit_count() + self._random.random() * NEARLY
+
+    def _answered(self, view: _View, index: int) -> None:
+        if view.open:
+            view.open.remove(index if index in view.open else view.open[0])
+            self.unanswered -= 1
+
+    def _take_back(self, view: _View, pieces: int) -> None:
+        view.promised &= ~pieces
+        self._given &= ~pieces

@@ -69,6 +69,11 @@ class Roster:
         """Where the other members of our groups listen, as far as they were read."""
         return {name: peer.addresses for name, peer in self._members.items() if name != self.name}
 
+    def beside(self, name: PeerName) -> bool:
+        """Is this peer known to stand in our rack?"""
+        peer = self._neighbours.get(name) or self._members.get(name)
+        return self.me is not None and peer is not None and bool(peer.rack) and peer.rack == self.me.rack
+
     def restore(self) -> bool:
         """Take what the journal kept; False if it has nothing yet."""
         settings, mine = self._journal.cached("settings"), self._journal.cached("peers")

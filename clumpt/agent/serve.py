@@ -26,6 +26,7 @@ class Server:
     @ivar source: is this a submitter, which gives each piece away once?
     @ivar links: the open links.
     @ivar served: may this package be given away yet?
+    @ivar expected: the pieces of a package that are on their way here.
     @ivar sent: bytes sent per peer.
     """
 
@@ -36,6 +37,7 @@ class Server:
     _source: bool
     _links: Callable[[], Mapping[PeerName, ILink]]
     _served: Callable[[Package], bool]
+    _expected: Callable[[Package], Bits] = lambda _: Bits()  # noqa: E731 - a submitter waits for nothing
     uplink: Uplink = field(init=False)
     _packages: dict[Digest, Package] = field(factory=dict, init=False)
     sent: dict[PeerName, int] = field(factory=dict, init=False)
@@ -43,7 +45,9 @@ class Server:
     used: dict[Digest, float] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.uplink = Uplink(self._reactor, self._random, self._rate, self._source, self._links, self.held)
+        self.uplink = Uplink(
+            self._reactor, self._random, self._rate, self._source, self._links, self.held, self.soon
+        )
 
     def know(self, package: Package) -> None:
         """This package is in the table, so it may be asked for."""
@@ -56,6 +60,10 @@ class Server:
     def held(self, package: Package) -> Bits:
         """The pieces that can be asked of us."""
         return self._pieces.held(package) if self._served(package) else Bits()
+
+    def soon(self, package: Package) -> Bits:
+        """The pieces that are on their way, and can be asked of us when they have come."""
+        return self._expected(package) if self._served(package) else Bits()
 
     def hashes(self, digest: Digest) -> bytes:
         """The piece hashes.  Raises L{clumpt.errors.NotHere}."""
@@ -71,9 +79,12 @@ class Server:
         Raises L{clumpt.errors.NotHere} and L{clumpt.errors.Busy}, as L{IPeerEvents} says.
         """
         package = self._known(digest)
-        if not 0 <= index < package.pieces.count or index not in self.held(package):
+        if not 0 <= index < package.pieces.count or not self._can_give(package, index):
             raise NotHere(f"no piece {index} of {digest}")
         return self.uplink.ask(link.peer, package, index, lambda: self._read(link.peer, package, index))
+
+    def _can_give(self, package: Package, index: int) -> bool:
+        return index in self.held(package) or index in self.soon(package)
 
     def _read(self, peer: PeerName, package: Package, index: int) -> bytes:
         data = self._pieces.read(package, index)

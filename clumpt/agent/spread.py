@@ -21,6 +21,8 @@ from clumpt.pieces import Bits, Digest
 AHEAD = 64
 #: Seconds between looks at packages that nobody linked holds, or whose pieces are late.
 WATCH = 0.5
+#: Seconds for which news of pieces are gathered; but who sent a piece is told at once that it came.
+TELL = 0.1
 #: Packages whose pieces are remembered for each link.
 REMEMBERED = 256
 
@@ -69,6 +71,9 @@ class Spread:
     _known: dict[PeerName, _Known] = field(factory=dict, init=False)
     _lost: set[Digest] = field(factory=set, init=False)
     _watching: IDelayedCall | None = field(default=None, init=False)
+    #: Packages of which pieces came that were not told of yet.
+    _news: dict[Digest, Package] = field(factory=dict, init=False)
+    _telling: IDelayedCall | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
 
     def stop(self) -> None:
@@ -76,8 +81,9 @@ class Spread:
         self._stopped = True
         self._fetcher.stop()
         self._server.uplink.stop()
-        if self._watching is not None and self._watching.active():
-            self._watching.cancel()
+        for timer in (self._watching, self._telling):
+            if timer is not None and timer.active():
+                timer.cancel()
 
     def linked(self, link: ILink, head: Seq, news: Sequence[Entry]) -> None:
         """A link opened to a peer that knows everything up to C{head}; C{news} is what is beyond."""
@@ -107,6 +113,8 @@ class Spread:
         seqs = [entry.seq for entry in entries]
         for known in list(self._known.values()):
             self._tell(known.link, self._gossip.lacking(known.link.peer, entries), seqs)
+        # Who knew them before us may wait for packages that were here already, and have asked in vain.
+        self.servable(seqs)
 
     def notified(self, peer: PeerName, seqs: Collection[Seq], holding: Collection[Seq]) -> None:
         """C{peer} knows C{seqs}, and the packages of C{holding} can be asked of it."""
@@ -163,7 +171,10 @@ class Spread:
     def _holds_all(self, peer: PeerName, seq: Seq) -> None:
         entry = self._entry(seq)
         for package in entry.update.packages if entry is not None else ():
-            self._fetcher.learn(peer, package.sha256, Bits.full(package.pieces.count))
+            whole = Bits.full(package.pieces.count)
+            self._fetcher.learn(peer, package.sha256, whole)
+            # Or pieces of it were offered to the peer, and declined, for ever.
+            self._server.uplink.saw(peer, package, whole)
 
     def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
         """C{link} says which pieces it holds, and wants ours if it lacks any; raises L{BadDocument}."""
@@ -192,16 +203,30 @@ class Spread:
         self._fetcher.offered(link, digest, index)
 
     def arrived(self, package: Package, index: int, sender: PeerName) -> None:
-        """One more piece is here: tell who sent it, and those who want the package."""
+        """One more piece is here: tell who sent it at once, and the others soon."""
         if package.pieces.count < 2:
             return
-        served = index in self._server.held(package)
-        for known in self._known.values():
-            bits = known.pieces.get(package.sha256)
-            wants = bits is not None and package.sha256 in known.told and len(bits) < package.pieces.count
-            if known.link.peer == sender or (wants and served):
-                known.link.have(package.sha256, index)
-        self._server.uplink.go_on()
+        known = self._known.get(sender)
+        if known is not None:
+            known.link.have(package.sha256, index)
+        self._server.uplink.arrived(package, index)
+        self._news[package.sha256] = package
+        if len(self._server.held(package)) == package.pieces.count:
+            self._tell_news()
+        elif self._telling is None:
+            self._telling = self._reactor.callLater(TELL, self._tell_news)
+
+    def _tell_news(self) -> None:
+        """Tell those who said what they hold of a package what we hold of it by now."""
+        if self._telling is not None and self._telling.active():
+            self._telling.cancel()
+        self._telling = None
+        news, self._news = self._news, {}
+        for digest, package in news.items():
+            held = self._server.held(package)
+            for known in self._known.values() if held.value else ():
+                if digest in known.pieces and digest in known.told:
+                    known.link.holding(digest, package.pieces.count, held)
 
     def servable(self, seqs: Collection[Seq]) -> None:
         """The packages of these updates can be asked of us now (R34); a submitter waits for that (R64)."""
@@ -233,7 +258,7 @@ class Spread:
             link.notify(news, holding)
 
     def _tell_pieces(self, peer: PeerName, package: Package) -> None:
-        """Say once on a link what we hold of C{package}; changes follow one by one."""
+        """Say once on a link what we hold of C{package}; changes follow."""
         known = self._known[peer]
         if package.sha256 not in known.told:
             known.told.add(package.sha256)

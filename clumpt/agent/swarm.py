@@ -1,12 +1,12 @@
 """
 Who is asked for which piece of one package: pure decisions.
 
-Holders offer pieces (L{clumpt.agent.offers}), and what is useful is taken.
-Where nothing is offered for a while, and for packages of one piece, this peer
-asks by itself: the rarest useful piece, of a holder that has least to do for
-us.  No piece is asked of two peers at once, unless the first has kept us
-waiting much longer than pieces take.  A peer that sent a wrong piece is not
-asked again.
+Holders offer pieces (L{clumpt.agent.offers}), and what is useful is taken, as
+long as not too much is on its way.  Where nothing is offered for a while, and
+for packages of one piece, this peer asks by itself: the rarest useful piece,
+of a holder that has least to do for us.  No piece is asked of two peers at
+once, unless the first has kept us waiting much longer than pieces take.  A
+peer that sent a wrong piece is not asked again.
 """
 
 from __future__ import annotations
@@ -19,10 +19,14 @@ from attrs import define, field, frozen
 from clumpt.model import PeerName
 from clumpt.pieces import Bits
 
-#: Pieces asked of one peer at a time: one on the wire, one that waits for its turn.
+#: Pieces asked of one peer at a time without an offer: one on the wire, one that waits for its turn.
 PER_PEER = 2
-#: Pieces asked of all peers together.
+#: Pieces asked of all peers together: enough that one always comes, few enough that none waits for long.
 IN_FLIGHT = 12
+#: Offers that wait here until there is room; more are declined, so that they are made to others.
+KEPT = 3
+#: Seconds after which an offer that waits is declined.
+STALE = 1.0
 #: A piece is late, and asked of somebody else too, after this many times the usual wait ...
 LATE = 6.0
 #: ... but never before this many seconds.
@@ -39,9 +43,19 @@ class Ask:
     index: int
 
 
+@frozen
+class Decline:
+    """Tell C{peer} that its offer of piece C{index} is of no use now."""
+
+    peer: PeerName
+    index: int
+
+
 @define
 class _Holder:
-    bits: Bits
+    bits: int = 0
+    #: What it offered, which may be on its way to it only.
+    soon: int = 0
     load: int = 0
     not_before: float = 0.0
 
@@ -60,9 +74,17 @@ class Swarm:
     held: Bits = Bits()
     spoilers: set[PeerName] = field(factory=set, init=False)
     _holders: dict[PeerName, _Holder] = field(factory=dict, init=False)
+    #: By how many holders each piece is held.
+    _copies: list[int] = field(init=False)
+    _offers: dict[Ask, float] = field(factory=dict, init=False)
     _asked: dict[int, dict[PeerName, float]] = field(factory=dict, init=False)
+    #: The pieces that are asked for, as a bit field.
+    _coming: int = field(default=0, init=False)
     _usual: float = field(default=LATE_AT_LEAST, init=False)
     _fed: float = field(default=-1e9, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._copies = [0] * self.count
 
     @property
     def complete(self) -> bool:
@@ -70,39 +92,68 @@ class Swarm:
         return len(self.held) == self.count
 
     @property
+    def expected(self) -> Bits:
+        """The pieces that were asked for, and should be here soon."""
+        return Bits(self._coming)
+
+    @property
     def holders(self) -> list[PeerName]:
         """The peers that hold something that is missing here, in the order they were learnt."""
-        return [peer for peer, holder in self._holders.items() if holder.bits.value & ~self.held.value]
+        return [peer for peer, holder in self._holders.items() if holder.bits & ~self.held.value]
 
     def learn(self, peer: PeerName, bits: Bits) -> None:
         """C{peer} holds these pieces."""
         if peer in self.spoilers:
             return
-        if peer in self._holders:
-            self._holders[peer].bits = Bits(self._holders[peer].bits.value | bits.value)
-        else:
-            self._holders[peer] = _Holder(bits)
+        holder = self._holders.setdefault(peer, _Holder())
+        for index in Bits(bits.value & ~holder.bits):
+            self._copies[index] += 1
+        holder.bits |= bits.value
 
     def lost(self, peer: PeerName) -> None:
         """C{peer} is gone; what was asked of it is free to be asked of others."""
-        self._holders.pop(peer, None)
+        holder = self._holders.pop(peer, None)
+        for index in Bits(holder.bits) if holder is not None else ():
+            self._copies[index] -= 1
+        for offer in [offer for offer in self._offers if offer.peer == peer]:
+            del self._offers[offer]
         for index in [index for index, asked in self._asked.items() if peer in asked]:
             self._answered(peer, index)
 
-    def offered(self, peer: PeerName, index: int, now: float) -> Ask | None:
-        """
-        C{peer} would send piece C{index} now: what to ask of it, None to decline.
+    def offered(self, peer: PeerName, index: int, now: float) -> None:
+        """C{peer} would send piece C{index}, as soon as it is there; L{replies} says what to answer."""
+        if peer not in self.spoilers:
+            self._fed = now
+            self._holders.setdefault(peer, _Holder()).soon |= 1 << index
+        self._offers[Ask(peer, index)] = now
 
-        Some other piece of it, if that one is here or on its way.
+    def replies(self, now: float) -> Iterator[Ask | Decline]:
         """
-        self._fed = now
-        if peer in self.spoilers or len(self._asked) >= IN_FLIGHT:
-            return None
-        self.learn(peer, Bits().with_bit(index))
-        useful = self._useful(peer, now)
-        if not useful:
-            return None
-        return self._made(Ask(peer, index if index in useful else max(useful)), now)
+        What to answer to offers now, the newest first; each counts as answered when it is taken.
+
+        What is asked may be another piece than the one that was offered, if that is on its way already.
+        """
+        for offer in reversed(list(self._offers)):
+            if len(self._asked) >= IN_FLIGHT:
+                break
+            del self._offers[offer]
+            yield self._reply(offer, now)
+        for number, (offer, since) in enumerate(list(self._offers.items())):
+            if number >= KEPT or now - since > STALE:
+                del self._offers[offer]
+                yield Decline(offer.peer, offer.index)
+
+    def _reply(self, offer: Ask, now: float) -> Ask | Decline:
+        taken = self.held.value | self._coming
+        if offer.peer in self.spoilers:
+            return Decline(offer.peer, offer.index)
+        if not taken >> offer.index & 1:
+            return self._made(offer, now)
+        holder = self._holders.get(offer.peer)
+        useful = (holder.bits | holder.soon) & ~taken if holder is not None else 0
+        if useful:
+            return self._made(Ask(offer.peer, useful.bit_length() - 1), now)
+        return Decline(offer.peer, offer.index)
 
     def arrived(self, peer: PeerName, index: int, now: float) -> None:
         """A good piece came."""
@@ -121,9 +172,11 @@ class Swarm:
     def missing(self, peer: PeerName, index: int) -> None:
         """C{peer} does not hold the piece after all."""
         self._answered(peer, index)
-        if peer in self._holders:
-            holder = self._holders[peer]
-            holder.bits = Bits(holder.bits.value & ~(1 << index))
+        holder = self._holders.get(peer)
+        if holder is not None:
+            holder.soon &= ~(1 << index)
+            self._copies[index] -= holder.bits >> index & 1
+            holder.bits &= ~(1 << index)
 
     def spoiled(self, peer: PeerName) -> None:
         """C{peer} sent something wrong: it is not asked for this package again."""
@@ -131,7 +184,7 @@ class Swarm:
         self.lost(peer)
 
     def asks(self, now: float) -> Iterator[Ask]:
-        """What to ask of whom now; each ask counts as made when it is taken from the iterator."""
+        """What to ask of whom now without an offer; each ask counts as made when it is taken."""
         if self.count > 1 and now - self._fed < QUIET:
             return
         while sum(map(len, self._asked.values())) < IN_FLIGHT:
@@ -142,10 +195,11 @@ class Swarm:
 
     def others(self, index: int) -> list[PeerName]:
         """Who else was asked for piece C{index}, and need not send it any more."""
-        return list(self._asked.get(index, {}))
+        return list(self._asked.get(index, ()))
 
     def _made(self, ask: Ask, now: float) -> Ask:
         self._asked.setdefault(ask.index, {})[ask.peer] = now
+        self._coming |= 1 << ask.index
         self._holders[ask.peer].load += 1
         return ask
 
@@ -162,25 +216,20 @@ class Swarm:
         return None
 
     def _useful(self, peer: PeerName, now: float) -> list[int]:
-        fresh = self._holders[peer].bits.value & ~self.held.value
-        for index in self._asked:
-            fresh &= ~(1 << index)
+        bits = self._holders[peer].bits
+        fresh = bits & ~self.held.value & ~self._coming
         if fresh:
             return list(Bits(fresh))
         late = now - max(LATE_AT_LEAST, LATE * self._usual)
         return [
             index
             for index, asked in self._asked.items()
-            if index in self._holders[peer].bits and peer not in asked and max(asked.values()) < late
+            if bits >> index & 1 and peer not in asked and max(asked.values()) < late
         ]
 
     def _rarest(self, useful: list[int]) -> int:
-        counts = [0] * self.count
-        for holder in self._holders.values():
-            for index in useful:
-                counts[index] += holder.bits.value >> index & 1
-        least = min(counts[index] for index in useful)
-        return self.random.choice([index for index in useful if counts[index] == least])
+        least = min(self._copies[index] for index in useful)
+        return self.random.choice([index for index in useful if self._copies[index] == least])
 
     def _answered(self, peer: PeerName, index: int) -> None:
         asked = self._asked.get(index, {})
@@ -188,3 +237,4 @@ class Swarm:
             self._holders[peer].load -= 1
         if not asked:
             self._asked.pop(index, None)
+            self._coming &= ~(1 << index)

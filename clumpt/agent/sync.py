@@ -128,8 +128,7 @@ class Sync:
             await self._roster.refresh()
             gone = await self._roster.dismissed(list(self._network.links()))
         except ClumptError as trouble:
-            self.directory_trouble = str(trouble)
-            self._log.warn("cannot take in what the directory says: {trouble}", trouble=trouble)
+            self._troubled("cannot take in what the directory says: {trouble}", trouble)
             return
         self.directory_trouble = ""
         if self._stopped:
@@ -211,5 +210,10 @@ class Sync:
                 if self._stopped or not self._took(page, DIRECTORY):
                     return
         except (DirectoryUnavailable, DirectoryRefused) as trouble:
+            self._troubled("cannot read the updates in the directory: {trouble}", trouble)
+
+    def _troubled(self, text: str, trouble: ClumptError) -> None:
+        """The directory did not do what was asked of it, unless this peer closed it itself."""
+        if not self._stopped:
             self.directory_trouble = str(trouble)
-            self._log.warn("cannot read the updates in the directory: {trouble}", trouble=trouble)
+            self._log.warn(text, trouble=trouble)

@@ -4,10 +4,12 @@ idle and what is decided late is decided well.
 
 Pieces wait here, not in the buffers of the kernel; so a small message never
 waits behind megabytes, and the next piece is chosen by what is known now.
+Requests for pieces that are on their way here wait for them to come.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from random import Random
 
@@ -24,17 +26,26 @@ from clumpt.pieces import Bits, Digest
 
 #: Pieces that may be on the wire, until the peer shows that it has them: half of them fill the way there,
 #: the others are those whose acknowledgement is on the way back.
-WINDOW = 8
-#: Pieces offered, asked for, or on the wire, together: how far ahead is decided.
-AHEAD = 24
-#: With fewer than these, what others may give as well is offered too.
-IDLE = 14
+WINDOW = 10
+#: Of them, those to one peer, if there are others: a slow one does not take all.
+WINDOW_EACH = 8
+#: Offers that were not answered, and requests that can be granted: so many that the wire is hardly ever idle.
+READY = 14
+#: The same and the requests that wait for pieces: how far ahead is decided.
+AHEAD = 20
 #: Requests of one peer that may wait; more are answered with Busy.
 MOST_WAITING = 16
-#: Seconds after which a piece that is not acknowledged does not count any more.
-CLOGGED = 0.5
-#: Seconds after which an unanswered offer counts as declined.
-UNANSWERED = 2.0
+#: A piece that is not acknowledged does not count any more after this many times the usual wait ...
+CLOGGED = 4.0
+#: ... but never before this many seconds.
+CLOGGED_AT_LEAST = 0.5
+#: The usual wait changes by this part of the newest.
+SMOOTH = 0.125
+#: Seconds after which an unanswered offer counts as declined, and a request for a piece that does not come
+#: is given up.
+UNANSWERED = 3.0
+#: Seconds between looks at what did not happen.
+LOOK = 0.5
 
 
 @define(eq=False)
@@ -44,6 +55,7 @@ class _Request:
     index: int
     read: Callable[[], bytes]
     length: int
+    since: float
     answer: Deferred[bytes]
 
 
@@ -56,6 +68,7 @@ class Uplink:
     @ivar source: is this a submitter, which gives each piece away once?
     @ivar links: the open links.
     @ivar held: the pieces of a package that can be given.
+    @ivar soon: those that are on their way here, and can be given then.
     """
 
     _reactor: IReactorTime
@@ -64,13 +77,23 @@ class Uplink:
     _source: bool
     _links: Callable[[], Mapping[PeerName, ILink]]
     _held: Callable[[Package], Bits]
+    _soon: Callable[[Package], Bits]
     _waiting: list[_Request] = field(factory=list, init=False)
+    #: Requests for pieces that are on their way here.
+    _early: list[_Request] = field(factory=list, init=False)
+    #: When what was sent, that the peer did not show to have yet.
     _unheard: dict[tuple[PeerName, Digest, int], float] = field(factory=dict, init=False)
+    _usual: float = field(default=CLOGGED_AT_LEAST / CLOGGED, init=False)
     _offers: dict[Digest, Offers] = field(factory=dict, init=False)
     _packages: dict[Digest, Package] = field(factory=dict, init=False)
     _offered: dict[PeerName, float] = field(factory=dict, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
+    _next: IDelayedCall | None = field(default=None, init=False)
+    _going: bool = field(default=False, init=False)
+    _changed: bool = field(default=False, init=False)
     _free_at: float = field(default=0.0, init=False)
+
+    # What others hold, want and decline.
 
     def saw(self, peer: PeerName, package: Package, bits: Bits) -> None:
         """C{peer} wants C{package} and holds these pieces of it."""
@@ -82,7 +105,8 @@ class Uplink:
             self._packages[digest] = package
             self._offers[digest] = Offers(package.pieces.count, self._random, self._source)
         self._offers[digest].saw(peer, bits)
-        self._tidy(digest)
+        if len(bits) == package.pieces.count:
+            self._tidy(digest)
         self.go_on()
 
     def _tidy(self, digest: Digest) -> None:
@@ -90,8 +114,9 @@ class Uplink:
             del self._offers[digest], self._packages[digest]
 
     def _heard(self, peer: PeerName, digest: Digest, bits: Bits) -> None:
-        for key in [key for key in self._unheard if key[:2] == (peer, digest) and key[2] in bits]:
-            del self._unheard[key]
+        for key in [key for key in self._unheard if key[0] == peer and key[1] == digest and key[2] in bits]:
+            wait = self._reactor.seconds() - self._unheard.pop(key)
+            self._usual += SMOOTH * (wait - self._usual)
 
     def lost(self, peer: PeerName) -> None:
         """The link to C{peer} is gone."""
@@ -110,57 +135,97 @@ class Uplink:
 
     def ask(self, peer: PeerName, package: Package, index: int, read: Callable[[], bytes]) -> Deferred[bytes]:
         """
-        C{peer} asks for a piece; fires with what C{read} gives, when it is its turn.
+        C{peer} asks for a piece that is here or on its way.
 
-        Fails with L{clumpt.errors.Busy}; cancelling it frees the place.
+        Fires with what C{read} gives, when it is its turn.  Fails with L{clumpt.errors.NotHere} if the
+        piece does not come after all; cancelling it frees the place.  Raises L{clumpt.errors.Busy}.
         """
-        if sum(request.peer == peer for request in self._waiting) >= MOST_WAITING:
+        if sum(request.peer == peer for request in (*self._waiting, *self._early)) >= MOST_WAITING:
             raise Busy(1.0)
         if package.sha256 in self._offers:
-            self._offers[package.sha256].answered(peer, index, self._reactor.seconds())
+            self._offers[package.sha256].asked(peer, index)
         answer: Deferred[bytes] = Deferred(lambda _: self._cancelled(request))
-        length = package.pieces.length(index)
-        request = _Request(peer, package.sha256, index, read, length, answer)
-        self._waiting.append(request)
+        length, now = package.pieces.length(index), self._reactor.seconds()
+        request = _Request(peer, package.sha256, index, read, length, now, answer)
+        here = index in self._held(package)
+        (self._waiting if here else self._early).append(request)
         self.go_on()
         return answer
 
     def _cancelled(self, request: _Request) -> None:
-        if request in self._waiting:
-            self._waiting.remove(request)
+        for queue in (self._waiting, self._early):
+            if request in queue:
+                queue.remove(request)
         request.answer.errback(CancelledError())
+
+    # What comes here, or does not.
+
+    def arrived(self, package: Package, index: int) -> None:
+        """A piece is here that may have been asked for already."""
+        for request in [one for one in self._early if one.index == index and one.digest == package.sha256]:
+            self._early.remove(request)
+            self._waiting.append(request)
+        self.go_on()
+
+    def missed(self, package: Package) -> None:
+        """Something that was on its way here does not come: who asked for it must look elsewhere."""
+        able = self._held(package).value | self._soon(package).value
+        self._give_up(
+            [one for one in self._early if one.digest == package.sha256 and not able >> one.index & 1]
+        )
+
+    def _give_up(self, requests: list[_Request]) -> None:
+        for request in requests:
+            if request in self._early:
+                self._early.remove(request)
+                if request.digest in self._offers:
+                    self._offers[request.digest].missed(request.peer, request.index)
+                request.answer.errback(NotHere(f"piece {request.index} did not come"))
 
     def stop(self) -> None:
         """Send nothing more."""
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
+        for timer in (self._timer, self._next):
+            if timer is not None and timer.active():
+                timer.cancel()
         self._offers.clear()
-        waiting, self._waiting = self._waiting, []
-        for request in waiting:
-            request.answer.errback(Busy(1.0))
+        for queue in (self._waiting, self._early):
+            while queue:
+                queue.pop().answer.errback(Busy(1.0))
+
+    # Sending and offering.
 
     def go_on(self) -> None:
         """Send and offer what can be sent and offered now."""
-        now = self._reactor.seconds()
-        while self._on_the_wire(now) < WINDOW and (request := self._next(now)) is not None:
-            self._grant(request, now)
-        self._offer(now)
+        self._changed = True
+        if self._going:
+            # Called from within: what is said may free a link, or bring an answer, at once.
+            return
+        self._going = True
+        try:
+            while self._changed:
+                self._changed = False
+                now = self._reactor.seconds()
+                if self._waiting and self._free_at <= now:
+                    self._send(now)
+                self._offer(now)
+        finally:
+            self._going = False
         self._look_later(now)
 
-    def _on_the_wire(self, now: float) -> int:
-        return sum(now - since < CLOGGED for since in self._unheard.values())
-
-    def _next(self, now: float) -> _Request | None:
-        """The request to answer now: of those whose link has room, the one for the rarest piece."""
-        if self._free_at > now:
-            return None
-        links = self._links()
-        able = [one for one in self._waiting if one.peer not in links or not links[one.peer].full]
-        return min(able, key=self._copies, default=None)
-
-    def _copies(self, request: _Request) -> int:
-        offers = self._offers.get(request.digest)
-        return offers.copies(request.index) if offers is not None else 0
+    def _send(self, now: float) -> None:
+        clogged = now - max(CLOGGED_AT_LEAST, CLOGGED * self._usual)
+        flying: Counter[PeerName] = Counter(
+            peer for (peer, _, _), at in self._unheard.items() if at > clogged
+        )
+        room, links = WINDOW - flying.total(), self._links()
+        for request in list(self._waiting):
+            if room <= 0 or self._free_at > now:
+                break
+            able = request in self._waiting and (request.peer not in links or not links[request.peer].full)
+            if able and (flying[request.peer] < WINDOW_EACH or len(links) == 1):
+                flying[request.peer] += 1
+                room -= 1
+                self._grant(request, now)
 
     def _grant(self, request: _Request, now: float) -> None:
         self._waiting.remove(request)
@@ -176,43 +241,45 @@ class Uplink:
             request.answer.callback(data)
 
     def _offer(self, now: float) -> None:
-        links = self._links()
-        full = {peer for peer, link in links.items() if link.full}
         for digest, offers in list(self._offers.items()):
-            held, ahead = self._held(self._packages[digest]), self._ahead()
-            while ahead < AHEAD:
-                offer = offers.choose(held, full, ahead < IDLE, now)
+            if self._ready() >= READY:
+                return
+            package, links = self._packages[digest], self._links()
+            here, soon = self._held(package), self._soon(package)
+            full = {peer for peer, link in links.items() if link.full}
+            while (ready := self._ready()) < READY:
+                offer = offers.choose(here, soon if ready + len(self._early) < AHEAD else Bits(), full, now)
                 if offer is None:
                     break
                 peer, index = offer
-                ahead += 1
                 if peer in links:
                     self._offered[peer] = now
                     links[peer].offer(digest, index)
                 else:
                     offers.lost(peer)
 
-    def _ahead(self) -> int:
-        unanswered = sum(offers.unanswered for offers in self._offers.values())
-        return unanswered + len(self._waiting) + len(self._unheard)
+    def _ready(self) -> int:
+        return sum(offers.unanswered for offers in self._offers.values()) + len(self._waiting)
 
     def _look_later(self, now: float) -> None:
-        """Some things happen only because time passes: the rate, clogged links, silence after an offer."""
-        if self._timer is not None and self._timer.active():
-            return
-        if self._waiting and self._free_at > now:
-            self._timer = self._reactor.callLater(self._free_at - now, self._look)
-        elif self._offers or self._waiting:
-            self._timer = self._reactor.callLater(CLOGGED, self._look)
+        """Some things happen only because time passes: the rate, and silence after an offer or a piece."""
+        if self._waiting and self._free_at > now and not _active(self._next):
+            self._next = self._reactor.callLater(self._free_at - now, self.go_on)
+        if (self._offers or self._waiting or self._early) and not _active(self._timer):
+            self._timer = self._reactor.callLater(LOOK, self._look)
 
     def _look(self) -> None:
-        now = self._reactor.seconds()
-        for key, since in list(self._unheard.items()):
-            if now - since > UNANSWERED:
-                del self._unheard[key]
+        long_ago = self._reactor.seconds() - UNANSWERED
+        for key in [key for key, since in self._unheard.items() if since < long_ago]:
+            del self._unheard[key]
         for peer, since in list(self._offered.items()):
-            if now - since > UNANSWERED:
+            if since < long_ago:
                 del self._offered[peer]
                 for offers in self._offers.values():
                     offers.forget(peer)
+        self._give_up([request for request in self._early if request.since < long_ago])
         self.go_on()
+
+
+def _active(timer: IDelayedCall | None) -> bool:
+    return timer is not None and bool(timer.active())

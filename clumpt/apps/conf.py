@@ -25,6 +25,7 @@ from clumpt.apps.conf_enrol import add
 from clumpt.apps.conf_env import Environment
 from clumpt.apps.conf_init import advice, create, publish
 from clumpt.apps.conf_keys import Keys, Places
+from clumpt.apps.conf_repair import repair_directory
 from clumpt.apps.conf_settings import change_group, change_settings, rewire
 from clumpt.apps.conf_show import list_nodes, neighbours, show
 from clumpt.apps.conf_talk import Talk
@@ -66,6 +67,12 @@ class Options(OneShotOptions):
         ["set", None, said.Set, "Show or change the settings of the deployment: interval, initial, N, M."],
         ["neighbours", None, said.Neighbours, "Show who knows whom."],
         ["rewire", None, said.Rewire, "Put the neighbour lists in order."],
+        [
+            "repair-directory",
+            None,
+            said.RepairDirectory,
+            "Bring back what a directory lost that was set back to a backup.",
+        ],
         ["check", None, said.Check, "Check everything, and say how to mend what is wrong."],
     ]
 
@@ -104,6 +111,7 @@ _VERBS: Mapping[str, Verb] = {
     "set": lambda env, words: change_settings(env, words["settings"]),
     "neighbours": lambda env, words: neighbours(env, words["nodes"]),
     "rewire": lambda env, _: rewire(env),
+    "repair-directory": lambda env, _: repair_directory(env),
     "check": lambda env, _: check(env),
 }
 

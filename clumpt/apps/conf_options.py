@@ -284,6 +284,12 @@ class Rewire(AnyOrder):
     optFlags = [_YES, _DRY]
 
 
+class RepairDirectory(AnyOrder):
+    """Bring back the updates that the directory lost."""
+
+    optFlags = [_DRY]
+
+
 class Check(AnyOrder):
     """Check everything."""
 

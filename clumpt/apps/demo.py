@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,15 +17,19 @@ from twisted.python.usage import UsageError
 from clumpt.aio import deferred, sleep
 from clumpt.apps.demonstration.background import REPORT, leave_running, stay
 from clumpt.apps.demonstration.directories import KINDS
-from clumpt.apps.demonstration.flow import Demonstration, Show, Wishes
+from clumpt.apps.demonstration.figures import Figure, table
+from clumpt.apps.demonstration.flow import Demonstration, Wishes, cluster, evaluate
 from clumpt.apps.demonstration.leftovers import end_runs
 from clumpt.apps.demonstration.loopback import MOST_PEERS
 from clumpt.apps.demonstration.place import Found, found
 from clumpt.apps.demonstration.show import show_on
-from clumpt.apps.demonstration.summary import Summary
+from clumpt.apps.demonstration.summary import VERSION, Summary
 from clumpt.apps.oneshot import Status, ToolOptions, nowhere
 from clumpt.errors import BadInput, NothingMatched
 
+#: The scenario, and the least peers that can play it, and the usual one.
+PAPER = "paper"
+LEAST_FOR = {"": 2, PAPER: 12}
 #: Seconds that a demonstration may take to end, and between two looks whether it has.
 PATIENCE, LOOK = 20.0, 0.1
 
@@ -40,6 +45,7 @@ class DemoOptions(ToolOptions):
     )
     optParameters: list[list[Any]] = [
         ["peers", "n", 20, "How many peers.", int],
+        ["scenario", "s", "", "What is done instead: paper, the evaluation of the paper on Clumpt."],
         ["directory", "d", "embedded", "The directory: embedded, or slapd for a real OpenLDAP."],
         ["timeout", "t", 120.0, "How many seconds one update may take.", float],
     ]
@@ -60,8 +66,13 @@ class DemoOptions(ToolOptions):
         """Check the words."""
         if self["directory"] not in KINDS:
             raise UsageError(f"--directory is one of {', '.join(KINDS)}, not {self['directory']}")
-        if not 2 <= self["peers"] <= MOST_PEERS:
-            raise UsageError(f"--peers is a number from 2 to {MOST_PEERS}")
+        if self["scenario"] not in ("", PAPER):
+            raise UsageError(f"--scenario is {PAPER}, not {self['scenario']}")
+        if self["scenario"] and self.files:
+            raise UsageError("the scenario makes its packages itself")
+        least = LEAST_FOR[self["scenario"]]
+        if not least <= self["peers"] <= MOST_PEERS:
+            raise UsageError(f"--peers is a number from {least} to {MOST_PEERS}")
         for file in self.files:
             if not file.is_file():
                 raise UsageError(f"{file} is not a file")
@@ -78,6 +89,8 @@ class DemoOptions(ToolOptions):
         stderr = sys.__stderr__ or nowhere()
         if self["stop"]:
             return stop(reactor, stderr)
+        # The end of the terminal is to be cleaned up after, too.
+        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         report = os.environ.get(REPORT, "")
         if self["keep"] and not report:
             return leave_running(reactor, sys.argv[1:], os.environ)
@@ -88,28 +101,43 @@ class DemoOptions(ToolOptions):
 
     @deferred
     async def _demonstrate(self, reactor: Any, stdout: TextIO, stderr: TextIO, report: str) -> int:
-        show: Show = show_on(stderr, reactor.seconds)
-        demonstration = Demonstration(reactor, self.wishes, show)
+        show = show_on(stderr, reactor.seconds)
+        wished = cluster(reactor, self.wishes, show)
         try:
-            await demonstration.open()
-            summary = await demonstration.run()
+            if self["scenario"]:
+                ending = self._paper(await evaluate(wished, self.wishes))
+            else:
+                ending = self._summary(await Demonstration(wished, self.wishes, show).run())
             show.close()
-            self._print(summary, stdout, demonstration.place.config)
+            status, lines = ending
+            hints = running_hints(wished.place.config) if self["keep"] else more_hints()
+            stdout.writelines(f"{line}\n" for line in (*lines, *([] if self["json"] else ["", *hints])))
+            stdout.flush()
             if report:
-                stay(summary.status, report, demonstration.place.log)
+                stay(status, report, wished.place.log)
                 await Deferred()
-            return summary.status
+            return status
         finally:
-            show.close()
-            await demonstration.close()
+            try:
+                show.close()
+            finally:
+                # Even if the terminal is gone.
+                await wished.close()
 
-    def _print(self, summary: Summary, stdout: TextIO, config: Path) -> None:
-        if self["json"]:
-            stdout.write(summary.json + "\n")
-        else:
-            hints = running_hints(config) if self["keep"] else more_hints()
-            stdout.writelines(f"{line}\n" for line in (*summary.lines, "", *hints))
-        stdout.flush()
+    def _summary(self, summary: Summary) -> tuple[Status, Sequence[str]]:
+        return summary.status, [summary.json] if self["json"] else summary.lines
+
+    def _paper(self, figures: Sequence[Figure]) -> tuple[Status, Sequence[str]]:
+        status = Status.DONE if all(figure.good for figure in figures) else Status.FAILED
+        if not self["json"]:
+            return status, list(table(figures))
+        said = {
+            "v": VERSION,
+            "ok": status is Status.DONE,
+            "peers": self["peers"],
+            "directory": self["directory"],
+        }
+        return status, [json.dumps({**said, "figures": [figure.fields for figure in figures]})]
 
 
 def running_hints(config: Path) -> Iterator[str]:
@@ -128,6 +156,7 @@ def more_hints() -> Iterator[str]:
     yield "Everything is being stopped and removed.  Try next:"
     yield "  clumpt demo --keep               leave it running, to play with"
     yield "  clumpt demo FILE...              with packages of yours"
+    yield "  clumpt demo --scenario paper     the evaluation of the paper on Clumpt, replayed"
     yield "  clumpt demo --processes          every peer as a process of its own"
     yield "  clumpt demo --directory slapd    with a real OpenLDAP"
 

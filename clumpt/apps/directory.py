@@ -20,6 +20,7 @@ from twisted.python.usage import UsageError
 
 from clumpt.aio import deferred
 from clumpt.apps.oneshot import Status, ToolOptions, status_of, steady
+from clumpt.apps.ready import tell_systemd
 from clumpt.errors import BadInput, ClumptError
 from clumpt.ldap import schema
 from clumpt.ldap.embedded.disk import DiskLogFile
@@ -183,6 +184,7 @@ class DirectoryService(Service):
             host=server.listening.host,
             port=server.listening.ldaps,
         )
+        tell_systemd(os.environ)
 
     def _failed(self, failure: Failure) -> None:
         if isinstance(failure.value, ClumptError):

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from enum import IntEnum
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
@@ -153,6 +154,13 @@ def message(text: str) -> str:
     return "".join(f"clumpt: {line}\n" for line in text.splitlines() or ["failed, and did not say why"])
 
 
+def tell(stderr: TextIO, text: str) -> None:
+    """Say C{text}; that nobody listens any more is no reason not to go on."""
+    with suppress(OSError):
+        stderr.write(message(text))
+        stderr.flush()
+
+
 class OneShot(Service):
     """
     A service that works once and then stops the reactor.
@@ -229,12 +237,12 @@ class OneShot(Service):
             return int(result)
         error = result.value
         if isinstance(error, ClumptError):
-            self.stderr.write(message(str(error)))
+            tell(self.stderr, str(error))
             return status_of(error)
         if isinstance(error, BrokenPipeError):
             return _UNREAD
         if not (self._signal and isinstance(error, CancelledError)):
-            self.stderr.write(message(f"unexpected: {error!r}\n{result.getTraceback()}"))
+            tell(self.stderr, f"unexpected: {error!r}\n{result.getTraceback()}")
         return Status.UNEXPECTED
 
     def _end(self, status: int) -> None:
@@ -275,7 +283,8 @@ def last_words(service: OneShot) -> int:
 def _exit(service: OneShot) -> None:
     # atexit calls what was registered last first: what modules register later is not lost.
     if status := last_words(service):
-        service.stderr.flush()
+        with suppress(OSError):
+            service.stderr.flush()
         os._exit(status)
 
 

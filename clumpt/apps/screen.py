@@ -11,7 +11,7 @@ from attrs import define
 from twisted.internet.defer import Deferred
 
 from clumpt.aio import deferred
-from clumpt.apps.oneshot import message
+from clumpt.apps.oneshot import tell
 from clumpt.errors import BadInput
 
 #: The version of what C{--json} prints; it rises when a field changes its meaning or goes.
@@ -32,8 +32,7 @@ class Screen:
 
     def say(self, text: str) -> None:
         """Tell the operator."""
-        self.stderr.write(message(printable(text)))
-        self.stderr.flush()
+        tell(self.stderr, printable(text))
 
     def write(self, text: str) -> None:
         """Give data, in lines for people."""

@@ -46,7 +46,7 @@ def run(module: str, arguments: list[str]) -> NoReturn:
     application = service.Application("clumpt")
     try:
         made = named.makeService(options)
-        _log(options)
+        _log(options, made)
         made.setServiceParent(application)
         app.startApplication(application, False)
     except ClumptError as wrong:
@@ -58,11 +58,11 @@ def run(module: str, arguments: list[str]) -> NoReturn:
     raise SystemExit(last_words(made) if isinstance(made, OneShot) else 0)
 
 
-def _log(options: Options) -> None:
+def _log(options: Options, made: service.IService) -> None:
     """A tool keeps quiet unless something is wrong; a daemon tells what it does."""
     observer: ILogObserver = (
         namedAny(options.logger)()
-        if isinstance(options, OneShotOptions)
+        if isinstance(made, OneShot) and isinstance(options, OneShotOptions)
         else textFileLogObserver(sys.__stderr__ or nowhere())
     )
     globalLogBeginner.beginLoggingTo([observer])

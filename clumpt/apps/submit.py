@@ -72,9 +72,9 @@ class Options(OneShotOptions):
 
     def postOptions(self) -> None:
         """See that there is something to do."""
-        self.logger = getattr(self.subOptions, "logger", self.logger)
         if self.subCommand is None:
             raise UsageError("say what to do: clumpt [install] FILE... -g GROUP, or a verb of clumpt --help")
+        self.logger = getattr(self.subOptions, "logger", self.logger)
         super().postOptions()
 
 

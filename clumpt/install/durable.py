@@ -10,8 +10,12 @@ from attrs import define, field
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Make C{data} the contents of C{path}: after power loss it is there whole, or not at all."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    """
+    Make C{data} the contents of C{path}: after power loss it is there whole, or not at all.
+
+    Only one process at a time may do so; what one left that died in it goes with the next.
+    """
+    aside = path.with_name(f".{path.name}.aside")
     aside.unlink(missing_ok=True)
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     with open(descriptor, "wb") as file:

@@ -161,7 +161,8 @@ class Spool:
         names = [job_name(*pair) for pair in sorted(self._attempts())[:-KEPT]]
         for name in names:
             if name != keep:
-                for path in (*self.path.glob(f"{name}.*"), self._reserve(name)):
+                # What a helper that died left half written has a dot before its name.
+                for path in (*self.path.glob(f"{name}.*"), *self.path.glob(f".{name}.*")):
                     path.unlink(missing_ok=True)
 
     def _reserve(self, name: JobName) -> Path:

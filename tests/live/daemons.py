@@ -90,7 +90,7 @@ class Running(ProcessProtocol):
 class DaemonCase(TestCase):
     """A deployment of its own, with nodes that can be started."""
 
-    timeout = 60
+    timeout = 180
     nodes = ("n1", "n2")
 
     def setUp(self) -> Deferred[None]:

@@ -262,3 +262,22 @@ class InstallTests(DaemonCase):
         await self.up("n2")
         self.assertEqual((await self.settles("n2", 1)).failures, ())
         self.assertEqual(self.ran("n2"), ["begun"])
+
+    @deferred
+    async def test_journal_lost(self) -> None:
+        """Who lost its journal runs nothing again that the directory knows to be done (R13, R15)."""
+        daemon = await self.up("n1")
+        await self.submit("install", str(make_deb(self.folder)), "-g", "all", "-w", "n1", "-y")
+        await self.settles("n1", 1)
+        await daemon.end()
+        # The packages are still here, so all could be run at once.
+        (self.state("n1") / "journal.db").unlink()
+        shutil.rmtree(self.state("n1") / "spool")
+        daemon = await self.up("n1")
+        self.assertIn("the journal was damaged", daemon.said)
+        await self.settles("n1", 1)
+        self.assertNotIn("update 1", daemon.said)
+        self.assertEqual(self.helpers(), [])
+        self.assertEqual(self.ran("n1"), ["configure"])
+        await daemon.end()
+        self.assertEqual(self.journal("n1").states(), {1: State.DONE})

@@ -51,6 +51,13 @@ class ToolContract:
         stdout, stderr = process.communicate(timeout=LONGEST)
         return process.returncode, stdout, stderr
 
+    def test_unheard(self) -> None:
+        """A tool whose words nobody hears any more ends, with its status."""
+        process = self.start("unavailable")
+        assert process.stderr is not None
+        process.stderr.close()
+        self.assertEqual(process.wait(timeout=LONGEST), 5)
+
     def test_status(self) -> None:
         """The status is what the work says; stdout holds its data alone, and the log is on stderr."""
         for status in (0, 3):

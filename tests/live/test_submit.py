@@ -250,6 +250,28 @@ class SubmitTests(SubmitCase):
         (tls / "submitter-key.pem").unlink()
         await self.run_clumpt(*words, status=2)
 
+    @deferred
+    async def test_bad_directory(self) -> None:
+        """A directory that is down, or has nothing of ours, is told as such, and nothing is begun."""
+        await self.make()
+        deb, ini = make_deb(self.folder), self.etc / "clumpt.ini"
+        words = (deb, "-g", "all", "-y")
+        text = ini.read_text()
+        ini.write_text(text.replace("[directory]", "[directory]\nbase = o=elsewhere"))
+        _, err = await self.run_clumpt(*words, status=6)
+        self.assertIn("no Clumpt at o=elsewhere", err)
+        ini.write_text(text.replace(str(self.port), str(free_port())))
+        _, err = await self.run_clumpt(*words, status=5)
+        self.assertIn("cannot be reached", err)
+        ini.write_text(text)
+        for command in (CLUMPT, TWISTD):
+            _, err = await self.run_clumpt("-g", "nobody", deb, "-y", status=7, command=command)
+            self.assertIn("no group nobody", err)
+            _, err = await self.run_clumpt(deb, "-g", "all", status=2, command=command)
+            self.assertIn("say so with --yes", err)
+            out, err = await self.run_clumpt("list", "--json", command=command)
+            self.assertEqual((json.loads(out)["updates"], err), ([], ""))
+
 
 class KillTests(SubmitCase):
     """kill -9 at any step leaves nothing that cannot be mended by saying it again."""

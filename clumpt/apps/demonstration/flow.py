@@ -1,33 +1,26 @@
-"""From nothing to a cluster that installs, and back to nothing (R79)."""
+"""The demonstration itself: packages are submitted, spread and installed (R79)."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from random import SystemRandom
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 from attrs import define, field, frozen
-from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
-from twisted.logger import globalLogPublisher, textFileLogObserver
 
 from clumpt.aio import deferred
-from clumpt.apps.conf_env import Environment
 from clumpt.apps.demonstration import deployment, packages
-from clumpt.apps.demonstration.deployment import ALL, INTEL, Node
-from clumpt.apps.demonstration.directories import serve
-from clumpt.apps.demonstration.leftovers import end_runs
-from clumpt.apps.demonstration.loopback import free_net
+from clumpt.apps.demonstration.bare_peers import BareInProcess, BareProcesses
+from clumpt.apps.demonstration.cluster import Cluster
+from clumpt.apps.demonstration.deployment import ALL, INTEL
+from clumpt.apps.demonstration.figures import Figure
 from clumpt.apps.demonstration.nursery import Nursery
+from clumpt.apps.demonstration.paper import INTERVAL, Evaluation
 from clumpt.apps.demonstration.peers import InProcess, Peers
-from clumpt.apps.demonstration.place import Place
 from clumpt.apps.demonstration.processes import Processes
 from clumpt.apps.demonstration.submitting import View, submit
 from clumpt.apps.demonstration.summary import Result, Summary
-from clumpt.apps.desk import Desk, real_desk
-from clumpt.configfile import load
 from clumpt.model import GroupName, PeerName
 from clumpt.pieces import Digest
 
@@ -71,87 +64,59 @@ class Show(Protocol):
         """There is no more to show."""
 
 
+def cluster(reactor: Any, wishes: Wishes, show: Show) -> Cluster:
+    """The cluster that is wished for; nothing is begun yet."""
+    return Cluster(reactor, wishes.directory, show.step)
+
+
 @define(eq=False)
 class Demonstration:
-    """A cluster on this machine; always L{close} it."""
+    """Real packages, installed for real, each into the private root of its peer."""
 
-    _reactor: Any
+    _cluster: Cluster
     wishes: Wishes
     _show: Show
-    place: Place = field(init=False)
-    nodes: Sequence[Node] = field(init=False)
-    peers: Peers = field(init=False)
-    desk: Desk = field(init=False)
-    env: Environment = field(init=False)
-    _log: TextIO = field(init=False)
-    _closing: list[Callable[[], Any]] = field(factory=list, init=False)
+    _peers: Peers = field(init=False)
     _held: set[tuple[PeerName, Digest]] = field(factory=set, init=False)
 
     @deferred
-    async def open(self) -> None:
-        """Make the deployment and start directory and peers; fires when all are up."""
-        random = SystemRandom()
-        place = self.place = Place.make(free_net(random))
-        self._closing.append(place.remove)
-        self._log = place.log.open("w", buffering=1)
-        self._closing.append(self._log.close)
-        observer = textFileLogObserver(self._log)
-        globalLogPublisher.addObserver(observer)
-        self._closing.append(lambda: globalLogPublisher.removeObserver(observer))
-        self._show.step(f"a deployment in {place.folder}: authority, root of trust, keys")
-        deployment.initialise(place, time.time(), f"{random.getrandbits(48):012x}")
-        self._show.step(f"the directory: {self.wishes.directory}, at {place.uris[0]}")
-        await serve(self.wishes.directory, place, self._reactor, self._closing.append)
-        self.env = deployment.administrator(place, self._reactor, self._log)
-        self._closing.append(self.env.directory.close)
-        await deployment.start(self.env)
-        self._closing.append(lambda: end_runs(place.folder, self._reactor))
-        self.peers = self._runner()
-        self._closing.append(self.peers.stop)
-        await self.grow(deployment.nodes(self.wishes.peers))
-        self.desk = real_desk(load(place.config), self._reactor, self._log, self._log)
-        self._closing.append(self.desk.close)
+    async def run(self) -> Summary:
+        """Start all peers and submit everything, one after the other; fires with how it went."""
+        await self._cluster.open()
+        self._peers = self._runner()
+        self._cluster.run_with(self._peers)
+        await self._cluster.grow(deployment.nodes(self.wishes.peers))
+        results = []
+        for path, group in await self._cluster.in_thread(self._wanted):
+            results.append(await self._submit(path, group))
+        return Summary(self.wishes.peers, self.wishes.directory, tuple(results))
 
     def _runner(self) -> Peers:
+        reactor = self._cluster.reactor
         if self.wishes.processes:
-            return Processes(self._reactor, self.env.directory)
-        nursery = Nursery(self._reactor)
+            return Processes(reactor, self._cluster.directory)
+        nursery = Nursery(reactor)
         nursery.open()
-        self._closing.append(nursery.close)
-        return InProcess(self._reactor, self._in_thread, nursery)
-
-    @deferred
-    async def grow(self, nodes: Sequence[Node]) -> None:
-        """Add C{nodes} to the deployment and start them (R85)."""
-        self._show.step(f"{len(nodes)} nodes: certificates, memberships, neighbours")
-        await deployment.enrol(self.env, self.place, nodes)
-        self._show.step(f"{len(nodes)} peers start")
-        await self.peers.start({node.name: self.place.config_of(node.name) for node in nodes})
-
-    @deferred
-    async def run(self) -> Summary:
-        """Submit everything, one after the other; fires with how it went."""
-        results = []
-        for path, group in await self._in_thread(self._wanted):
-            results.append(await self.submit(path, group))
-        return Summary(self.wishes.peers, self.wishes.directory, tuple(results))
+        self._cluster.at_end(nursery.close)
+        return InProcess(reactor, self._cluster.in_thread, nursery)
 
     def _wanted(self) -> list[tuple[Path, GroupName]]:
         """What to submit to whom: to one group, and to all."""
         files = self.wishes.files
         if files:
             return [(files[0], INTEL), *((file, ALL) for file in files)]
-        self.place.packages.mkdir()
+        folder = self._cluster.place.packages
+        folder.mkdir()
         return [
-            (packages.make(self.place.packages, name, version, size, SystemRandom()), group)
+            (packages.make(folder, name, version, SystemRandom().randbytes(size)), group)
             for name, version, size, group in SAMPLES
         ]
 
-    @deferred
-    async def submit(self, path: Path, group: GroupName) -> Result:
-        """Submit one package to one group, and wait for its end; fires with how it went."""
+    async def _submit(self, path: Path, group: GroupName) -> Result:
         self._show.step(f"{path.name} for {group}")
-        view = await submit(self.desk, self.peers, path, group, self.wishes.within, self._show.spread)
+        view = await submit(
+            self._cluster.desk, self._peers, path, group, self.wishes.within, self._show.spread
+        )
         result = Result.of(view, self._needed(view))
         self._show.ended(result)
         return result
@@ -166,18 +131,13 @@ class Demonstration:
                     self._held.add((peer.name, package.sha256))
         return needed
 
-    def _in_thread(self, call: Callable[..., Any], *words: Any) -> Deferred[Any]:
-        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), call, *words)
-
-    @deferred
-    async def close(self) -> None:
-        """Stop everything and remove the folder; fires when nothing is left."""
-        while self._closing:
-            await _maybe(self._closing.pop())
-
 
 @deferred
-async def _maybe(call: Callable[[], Any]) -> None:
-    result = call()
-    if isinstance(result, Deferred):
-        await result
+async def evaluate(cluster: Cluster, wishes: Wishes) -> Sequence[Figure]:
+    """Replay the paper's evaluation on C{cluster}; fires with its figures (R79-R86)."""
+    await cluster.open(INTERVAL)
+    reactor = cluster.reactor
+    peers = BareProcesses(reactor, cluster.directory) if wishes.processes else BareInProcess(reactor)
+    cluster.run_with(peers)
+    nodes = deployment.nodes(wishes.peers)
+    return await Evaluation(cluster, peers, nodes, SystemRandom()).run()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TextIO
 
 import rich.live
@@ -13,10 +13,12 @@ from rich.text import Text
 from clumpt.apps.demonstration.submitting import View
 from clumpt.apps.demonstration.summary import Result
 from clumpt.apps.screen import size
+from clumpt.model import GroupName, PeerName
 from clumpt.progress import Stage
 
 #: Characters in a bar, and peers that are shown giving.
-WIDTH, GIVERS = 40, 10
+WIDTH, GIVERS = 40, 6
+_MARGIN = " " * 10
 
 
 class Live:
@@ -56,25 +58,34 @@ class Live:
 
 def picture(view: View) -> RenderableType:
     """Everything that is drawn of C{view}."""
-    return Group(_bars(view), _givers(view))
+    return Group(_groups(view), _givers(view))
 
 
-def _bars(view: View) -> Table:
+def _groups(view: View) -> Table:
+    """A bar for each group that the update is for, and for those that are a part of these."""
     table = Table.grid(padding=(0, 2))
     done = {name for name, stand in _stands(view) if stand is Stage.DONE}
     failed = {name for name, stand in _stands(view) if stand in (Stage.FAILED, Stage.HELD)}
     fetched = (set(view.standing.fetched) if view.standing is not None else set()) | done | failed
-    for group in sorted({group for peer in view.plan.targets for group in peer.groups}):
-        members = {peer.name for peer in view.plan.targets if group in peer.groups}
+    for group, members in groups_of(view).items():
         counts = [len(members & some) for some in (fetched, done, failed)]
+        told = f"{counts[0]:>3} hold it, {counts[1]:>3} installed, of {len(members)}"
         failing = f"[red]{counts[2]} failed[/red]" if counts[2] else ""
-        table.add_row(
-            f"         {group}",
-            bar(len(members), *counts),
-            f"{counts[0]:>3} hold it, {counts[1]:>3} installed, of {len(members)}",
-            failing,
-        )
+        table.add_row(f"{_MARGIN}{group}", bar(len(members), *counts), told, failing)
     return table
+
+
+def groups_of(view: View) -> Mapping[GroupName, frozenset[PeerName]]:
+    """The targets by group, the largest group first, without groups that all targets happen to be in."""
+    targets = view.plan.targets
+    names = {group for peer in targets for group in peer.groups}
+    groups = {group: frozenset(peer.name for peer in targets if group in peer.groups) for group in names}
+    shown = [
+        group
+        for group, members in groups.items()
+        if group in view.entry.update.groups or len(members) < len(targets)
+    ]
+    return {group: groups[group] for group in sorted(shown, key=lambda one: (-len(groups[one]), one))}
 
 
 def _stands(view: View) -> Iterator[tuple[str, Stage]]:
@@ -93,10 +104,17 @@ def bar(total: int, fetched: int, done: int, failed: int) -> Text:
 
 
 def _givers(view: View) -> RenderableType:
-    words = [f"submitter {size(view.submitter)}"]
-    sent = sorted((view.sent or {}).items(), key=lambda pair: (-pair[1], pair[0]))
-    giving = [(name, count) for name, count in sent if count]
-    words += [f"{name} {size(count)}" for name, count in giving[:GIVERS]]
-    if len(giving) > GIVERS:
-        words.append(f"{len(giving) - GIVERS} more {size(sum(count for _, count in giving[GIVERS:]))}")
-    return Text("         gave away: " + ", ".join(words), "dim")
+    """Who gave away how much: the submitter, the most generous peers, and the others together."""
+    if view.sent is None:
+        return Text(f"{_MARGIN}the submitter gave away {size(view.submitter)}", "dim")
+    sent = sorted(view.sent.items(), key=lambda pair: (-pair[1], pair[0]))
+    rows = [("submitter", view.submitter), *sent[:GIVERS]]
+    if rest := sent[GIVERS:]:
+        rows.append((f"{len(rest)} more", sum(count for _, count in rest)))
+    most = max(1, *(count for _, count in rows))
+    table = Table.grid(padding=(0, 2))
+    for name, count in rows:
+        table.add_row(
+            f"{_MARGIN}{name}", Text("▪" * round(WIDTH * count / most), "cyan"), f"gave {size(count)}"
+        )
+    return table

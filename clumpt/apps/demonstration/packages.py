@@ -6,7 +6,6 @@ import io
 import subprocess
 import tarfile
 from pathlib import Path
-from random import Random
 from shutil import which
 
 from clumpt.errors import BadInput
@@ -18,17 +17,16 @@ _DPKG_DEB = "/usr/bin/dpkg-deb"
 _NOTE = "Installed by clumpt demo, from peer to peer.\n"
 
 
-def make(folder: Path, name: str, version: str, size: int, random: Random) -> Path:
+def make(folder: Path, name: str, version: str, data: bytes) -> Path:
     """
-    A package with two files in the folder C{/opt/NAME}: a note, and C{size} bytes that cannot be compressed.
+    A package with two files in the folder C{/opt/NAME}: a note, and C{data}.
 
     Raises L{BadInput} if neither dpkg nor tar is there, or the package cannot be made.
     """
-    data = random.randbytes(size)
     if which(_DPKG_DEB) and which(MANAGERS["dpkg"].program[0]):
         return _deb(folder, name, version, data)
     if which(MANAGERS["tar"].program[0]):
-        return _tar(folder, name, version, data)
+        return tar(folder, name, version, data)
     raise BadInput("neither dpkg nor tar is installed here: give package files, clumpt demo FILE...")
 
 
@@ -56,11 +54,12 @@ def _deb(folder: Path, name: str, version: str, data: bytes) -> Path:
     return deb
 
 
-def _tar(folder: Path, name: str, version: str, data: bytes) -> Path:
+def tar(folder: Path, name: str, version: str, data: bytes) -> Path:
+    """The same for tar, whether it is there or not."""
     path = folder / f"{name}-{version}.tar"
-    with tarfile.open(path, "w") as tar:
+    with tarfile.open(path, "w") as archive:
         for file, content in (("data", data), ("README", _NOTE.encode())):
             member = tarfile.TarInfo(f"opt/{name}/{file}")
             member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
+            archive.addfile(member, io.BytesIO(content))
     return path

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorProcess
 from clumpt.aio import deferred
 from clumpt.apps.conf_change import each
 from clumpt.apps.daemon import Peer, build, real_node
+from clumpt.apps.demonstration.cluster import Runner
 from clumpt.configfile import load
 from clumpt.model import Entry, PeerName, State
 
@@ -33,14 +34,8 @@ class Standing:
     settled: frozenset[PeerName] = frozenset()
 
 
-class Peers(Protocol):
-    """Something that runs the peers."""
-
-    def start(self, configs: Mapping[PeerName, Path]) -> Deferred[Any]:
-        """Start those with these configurations; fires when they are up."""
-
-    def stop(self, names: Collection[PeerName] | None = None) -> Deferred[Any]:
-        """Stop some, or all, that run; fires when they are down."""
+class Peers(Runner, Protocol):
+    """Peers that are watched."""
 
     def standing(self, entry: Entry) -> Standing | None:
         """How far C{entry} has come; None if only the directory can tell."""
@@ -64,7 +59,7 @@ class InProcess:
     running: dict[PeerName, Peer] = field(factory=dict, init=False)
 
     def start(self, configs: Mapping[PeerName, Path]) -> Deferred[Any]:
-        """See L{Peers}."""
+        """See L{Runner}."""
         return each(list(configs.items()), self._start, AT_ONCE)
 
     @deferred
@@ -76,7 +71,7 @@ class InProcess:
         await peer.agent.start()
 
     def stop(self, names: Collection[PeerName] | None = None) -> Deferred[Any]:
-        """See L{Peers}."""
+        """See L{Runner}."""
         chosen = [self.running.pop(name) for name in list(self.running if names is None else names)]
         return each(chosen, lambda peer: peer.stop(), AT_ONCE)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,6 @@ from twisted.python.failure import Failure
 
 from clumpt.aio import deferred, sleep
 from clumpt.apps.conf_change import each
-from clumpt.apps.demonstration.background import command
 from clumpt.errors import BadInput
 from clumpt.interfaces import IDirectory
 from clumpt.model import Entry, PeerName
@@ -35,12 +36,19 @@ class _Process(ProcessProtocol):
         """It is gone."""
         self.ended.callback(None)
 
-    def signal(self, name: str) -> None:
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        # Any: of IProcessTransport; typed otherwise in ProcessProtocol.
+        transport: Any = self.transport
+        return int(transport.pid)
+
+    def signal(self, number: int) -> None:
         """Send it a signal; does nothing if it is gone."""
         # Any: of IProcessTransport; typed otherwise in ProcessProtocol.
         transport: Any = self.transport
         try:
-            transport.signalProcess(name)
+            transport.signalProcess(number)
         except ProcessExitedAlready:
             return
 
@@ -51,10 +59,12 @@ class Processes:
     Peers in processes.
 
     @ivar directory: tells that a peer is up, which is when it has reported.
+    @ivar code: runs one, given its configuration as the last word.
     """
 
     _reactor: Any
     _directory: IDirectory
+    _code: str = "from clumpt.apps.scripts import clumptd; clumptd()"
     running: dict[PeerName, _Process] = field(factory=dict, init=False)
 
     @deferred
@@ -72,7 +82,7 @@ class Processes:
 
     def _start(self, name: PeerName, path: Path) -> None:
         process = self.running[name] = _Process()
-        argv = command("clumptd", "--config", str(path))
+        argv = (sys.executable, "-c", self._code, "--config", str(path))
         with Path("/dev/null").open() as nothing, path.with_suffix(".log").open("a") as log:
             descriptors: Any = {0: nothing.fileno(), 1: log.fileno(), 2: log.fileno()}
             self._reactor.spawnProcess(
@@ -86,8 +96,10 @@ class Processes:
 
     @deferred
     async def _stop(self, process: _Process) -> None:
-        process.signal("TERM")
-        timer = self._reactor.callLater(GRACE, process.signal, "KILL")
+        process.signal(signal.SIGTERM)
+        # One that was stopped would not notice.
+        process.signal(signal.SIGCONT)
+        timer = self._reactor.callLater(GRACE, process.signal, signal.SIGKILL)
         await process.ended
         if timer.active():
             timer.cancel()

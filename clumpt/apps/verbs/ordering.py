@@ -15,7 +15,7 @@ from clumpt.apps.desk import Desk
 from clumpt.apps.display import Lines, about, display, fold_line, groups_of, plain, summary
 from clumpt.apps.following import ending, follow, watch
 from clumpt.apps.nodes import fold
-from clumpt.apps.oneshot import Status, message, nowhere
+from clumpt.apps.oneshot import Status, nowhere, tell
 from clumpt.apps.screen import size
 from clumpt.apps.submitting import Plan, Submitter
 from clumpt.apps.verbs.words import VerbOptions, percent, seconds
@@ -67,7 +67,7 @@ class OrderOptions(SeedOptions):
             return int(await super().main(reactor, stdout))
         except CancelledError:
             if not self.begun:
-                (sys.__stderr__ or nowhere()).write(message("interrupted; nothing was registered"))
+                tell(sys.__stderr__ or nowhere(), "interrupted; nothing was registered")
             raise
 
 

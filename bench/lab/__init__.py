@@ -1,0 +1,1 @@
+"""A laboratory for races: hosts, contestants, and what is measured of them."""

@@ -1,0 +1,365 @@
+"""
+How fast a package spreads: the measured curve, in virtual time.
+
+The peers decide with the real code (L{Uplink} with its L{Offers}, and L{Swarm}); the protocols below are
+left out, so that 10,000 peers fit one process.  What costs time on a wire costs it here: every message,
+small or large, is serialised on the sender's card, travels, and is serialised on the receiver's card, first
+come, first served, behind all else that uses these cards.
+
+usage: python bench/swarm_sim.py PEERS,MEGABYTES,MEGABITS ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+from math import ceil
+from random import Random
+from typing import Any
+
+from attrs import define, field
+
+from clumpt.agent.rate import Bucket
+from clumpt.agent.swarm import Ask, Swarm
+from clumpt.agent.uplink import Uplink
+from clumpt.model import Package, PeerName
+from clumpt.pieces import Bits, Digest, Pieces, piece_size
+
+#: Seconds one way.
+LATENCY = 0.0005
+#: Seconds for which news of pieces are gathered.
+TELL = 0.1
+#: Bytes around a small message: TCP, IP and Ethernet headers, a TLS record.
+AROUND = 66 + 22
+#: What a full segment carries of what it takes on the wire.
+SHARE = 1448 / 1514
+#: Bytes of a small message, of an entry, of a piece's head.
+SMALL, ENTRY, HEAD = 46, 1500, 9
+#: Seconds after which a run is given up.
+PATIENCE = 1000.0
+#: Bytes that a kernel and a transport take before a link is full.
+ROOM = 320 * 1024
+
+
+@define(eq=False)
+class Timer:
+    """What L{Clock.callLater} returns."""
+
+    call: Callable[..., object] | None
+
+    def active(self) -> bool:
+        """Is it still to come?"""
+        return self.call is not None
+
+    def cancel(self) -> None:
+        """Let it not come."""
+        self.call = None
+
+
+@define(eq=False)
+class Clock:
+    """Virtual time; as much of a reactor as is needed."""
+
+    now: float = 0.0
+    events: int = 0
+    _heap: list[tuple[float, int, Any, tuple[Any, ...]]] = field(factory=list, init=False)
+    _numbers: Any = field(factory=count, init=False)
+
+    def seconds(self) -> float:
+        """The time."""
+        return self.now
+
+    def at(self, when: float, call: Callable[..., object], *args: Any) -> None:
+        """Call at a time."""
+        heappush(self._heap, (when, next(self._numbers), call, args))
+
+    def callLater(self, delay: float, call: Callable[..., object], *args: Any) -> Timer:
+        """Call after a while."""
+        timer = Timer(call)
+        self.at(self.now + delay, self._ring, timer, args)
+        return timer
+
+    def _ring(self, timer: Timer, args: tuple[Any, ...]) -> None:
+        call, timer.call = timer.call, None
+        if call is not None:
+            call(*args)
+
+    def step(self) -> bool:
+        """The next event; False if there is none."""
+        if not self._heap:
+            return False
+        self.now, _, call, args = heappop(self._heap)
+        self.events += 1
+        call(*args)
+        return True
+
+
+@define(eq=False)
+class Side:
+    """One peer's end of a link: L{ILink} as far as pieces need it."""
+
+    here: Node
+    there: Node
+    back: Side = field(init=False)
+    bits: int = 0
+    told: bool = False
+    queued: int = 0
+
+    @property
+    def peer(self) -> PeerName:
+        """Who is there."""
+        return self.there.name
+
+    @property
+    def full(self) -> bool:
+        """Is there no room?"""
+        return self.queued > ROOM
+
+    def send(self, size: int, call: Callable[..., object], *args: Any) -> None:
+        """Let C{call} happen there, once C{size} bytes are there."""
+        here, there, clock = self.here, self.there, self.here.clock
+        if here.dead or there.dead:
+            return
+        self.queued += size
+        size += AROUND if size < 1400 else 0
+        here.free = max(here.free, clock.now) + size / here.rate
+        here.carried += size
+        clock.at(here.free + LATENCY, self._came, size, call, args)
+
+    def _came(self, size: int, call: Callable[..., object], args: tuple[Any, ...]) -> None:
+        there, clock = self.there, self.there.clock
+        there.taken = max(there.taken, clock.now) + size / there.rate
+        clock.at(there.taken, self._taken, size, call, args)
+
+    def _taken(self, size: int, call: Callable[..., object], args: tuple[Any, ...]) -> None:
+        was_full = self.full
+        self.queued = max(0, self.queued - size)
+        if not (self.here.dead or self.there.dead):
+            call(*args)
+            if was_full and not self.full:
+                self.here.uplink.go_on()
+
+    def offer(self, digest: Digest, index: int) -> None:
+        """See L{ILink}."""
+        self.send(SMALL, self.there.offered, self.back, index)
+
+    def decline(self, index: int) -> None:
+        """See L{ILink}."""
+        self.send(SMALL, self.there.uplink.declined, self.here.name, self.here.package.sha256, index)
+
+    def have(self, index: int) -> None:
+        """See L{ILink}."""
+        self.send(SMALL, self.there.saw, self.back, 1 << index)
+
+
+@define(eq=False)
+class Node:
+    """One peer, or the submitter."""
+
+    clock: Clock
+    random: Random
+    name: PeerName
+    package: Package
+    rate: float
+    source: bool = False
+    dead: bool = False
+    free: float = 0.0
+    taken: float = 0.0
+    carried: int = 0
+    done: float = 0.0
+    knows: bool = False
+    ready: bool = False
+    links: dict[PeerName, Side] = field(factory=dict)
+    swarm: Swarm = field(init=False)
+    uplink: Uplink = field(init=False)
+    hear: Bits = field(init=False)
+    received: int = 0
+    news: int = 0
+    telling: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        pieces = self.package.pieces.count
+        held = Bits.full(pieces) if self.source else Bits()
+        self.swarm = Swarm(pieces, self.random, held)
+        self.ready = self.knows = self.source
+        self.uplink = Uplink(
+            self.clock,
+            self.random,
+            Bucket(0),
+            self.source,
+            lambda: self.links,
+            lambda _: self.swarm.held,
+            lambda _: self.swarm.expected,
+        )
+
+    # The entry spreads, then everybody says what he holds.
+
+    def notified(self, side: Side) -> None:
+        """The entry came over C{side}."""
+        if self.knows:
+            return
+        self.knows = True
+        for other in self.links.values():
+            if not other.there.source:
+                other.send(ENTRY, other.there.notified, other.back)
+            if other is not side:
+                other.send(SMALL + self.package.pieces.count // 8, other.there.saw, other.back, 0)
+        side.send(SMALL, self._give_hashes, side)
+
+    def _give_hashes(self, side: Side) -> None:
+        there = side.there
+        if not there.ready:
+            there.clock.callLater(0.001, self._give_hashes, side)
+            return
+        side.back.send(32 * self.package.pieces.count, self._hashes, side)
+
+    def _hashes(self, side: Side) -> None:
+        self.ready = True
+        for other in self.links.values():
+            other.send(
+                SMALL + self.package.pieces.count // 8, other.there.saw, other.back, self.swarm.held.value
+            )
+
+    def saw(self, side: Side, bits: int) -> None:
+        """The far side of C{side} holds these."""
+        side.bits |= bits
+        if not self.source:
+            self.swarm.learn(side.peer, Bits(side.bits))
+        self.uplink.saw(side.peer, self.package, Bits(bits))
+
+    # Pieces.
+
+    def offered(self, side: Side, index: int) -> None:
+        """See L{IPeerEvents}."""
+        if self.ready:
+            self.swarm.offered(side.peer, index, self.clock.now)
+            self.reply()
+        else:
+            side.decline(index)
+
+    def reply(self) -> None:
+        """Answer the offers that can be answered."""
+        for reply in self.swarm.replies(self.clock.now):
+            side = self.links[reply.peer]
+            if isinstance(reply, Ask):
+                self._ask(side, reply)
+            else:
+                side.decline(reply.index)
+
+    def _ask(self, side: Side, ask: Ask) -> None:
+        side.send(SMALL, side.there.wanted, side.back, ask.index)
+
+    def wanted(self, side: Side, index: int) -> None:
+        """See L{IPeerEvents}."""
+        length = self.package.pieces.length(index)
+        answer = self.uplink.ask(side.peer, self.package, index, lambda: b"")
+        answer.addCallback(lambda _: side.send(HEAD + length, side.there.came, side.back, index, length))
+
+    def came(self, side: Side, index: int, length: int) -> None:
+        """A piece came."""
+        self.received += length
+        new = index not in self.swarm.held
+        self.swarm.arrived(side.peer, index, self.clock.now)
+        self.reply()
+        if new:
+            side.have(index)
+            self.news |= 1 << index
+            if not self.telling:
+                self.telling = True
+                self.clock.callLater(TELL, self.tell)
+            self.uplink.arrived(self.package, index)
+        if self.swarm.complete and not self.done:
+            self.done = self.clock.now
+        self.pump()
+
+    def tell(self) -> None:
+        """Tell the others what came."""
+        news, self.news, self.telling = self.news, 0, False
+        for other in self.links.values():
+            if other.bits.bit_count() < self.swarm.count:
+                other.send(SMALL + 2 * news.bit_count(), other.there.saw, other.back, news)
+
+    def pump(self) -> None:
+        """Ask for what nobody offers."""
+        if self.ready and not self.source:
+            for ask in self.swarm.asks(self.clock.now):
+                self._ask(self.links[ask.peer], ask)
+
+    def look(self) -> None:
+        """Look again and again."""
+        if not (self.done or self.dead):
+            self.pump()
+            self.clock.callLater(0.5, self.look)
+
+
+def join(a: Node, b: Node) -> None:
+    """Open a link."""
+    if b.name not in a.links and a is not b:
+        one, two = Side(a, b), Side(b, a)
+        one.back, two.back = two, one
+        a.links[b.name], b.links[a.name] = one, two
+
+
+def build(
+    clock: Clock, size: int, peers: int, rate: float, random: Random, known: int, told: int
+) -> list[Node]:
+    """The submitter first, then the peers: a ring, and random neighbours for each."""
+    pieces = Pieces(size, piece_size(size), Digest("0" * 64))
+    package = Package("a", "1", "all", "a.deb", Digest("1" * 64), pieces)
+    nodes = [Node(clock, random, PeerName("source"), package, rate, source=True)]
+    nodes += [Node(clock, random, PeerName(f"n{n}"), package, rate) for n in range(peers)]
+    for n, node in enumerate(nodes[1:]):
+        join(node, nodes[1 + (n + 1) % peers])
+        for other in random.sample(range(peers), min(peers, known - 1)):
+            join(node, nodes[1 + other])
+    for node in random.sample(nodes[1:], told):
+        join(nodes[0], node)
+        clock.at(0.0, node.notified, node.links[nodes[0].name])
+    return nodes
+
+
+def run(
+    peers: int, size: int, mbit: float, seed: int = 1, known: int = 5, percent: int = 20, prepare: Any = None
+) -> str:
+    """One spread; a line of figures."""
+    clock, random = Clock(), Random(seed)
+    rate = mbit * 1e6 / 8 * SHARE
+    told = min(peers, max(1, ceil(peers * percent / 100)))
+    nodes = build(clock, size, peers, rate, random, known, told)
+    source, others = nodes[0], nodes[1:]
+    for node in others:
+        node.look()
+    if prepare is not None:
+        prepare(clock, nodes)
+    began = time.process_time()
+    while clock.now < PATIENCE and not all(node.done or node.dead for node in others):
+        for _ in range(20 * peers):
+            if not clock.step():
+                break
+    fluid = size / rate
+    ends = sorted(node.done for node in others if node.done)
+    live = [node for node in others if not node.dead]
+    took = time.process_time() - began
+    received = sum(node.received for node in live)
+    carried = sum(node.carried for node in nodes)
+    return (
+        f"{peers} peers {size / 1e6:g} MB {mbit:g} Mbit/s {source.swarm.count} pieces:"
+        f" ratio {ends[-1] / fluid:.3f} median {ends[len(ends) // 2] / fluid:.3f} first {ends[0] / fluid:.3f}"
+        f" submitter {source.carried / size:.2f} duplicates {received / size / len(live) - 1:.4f}"
+        f" wire {carried / size / peers:.3f} done {len(ends)} of {len(others)}"
+        f" events/piece {clock.events / peers / source.swarm.count:.1f} CPU {took:.1f}"
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("cases", nargs="+")
+    parser.add_argument("--known", type=int, default=5)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    for case in options.cases:
+        n, mb, mbit = case.split(",")
+        print(run(int(n), int(float(mb) * 1e6), float(mbit), options.seed, options.known), flush=True)

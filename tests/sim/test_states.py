@@ -1,0 +1,49 @@
+"""States and settings of a peer that its operators see: isolated (R77), serve = installed (R54)."""
+
+from __future__ import annotations
+
+from clumpt.model import State
+from clumpt.testing.cluster import Cluster
+from clumpt.testing.faults import isolate
+from tests.sim.case import ClusterTestCase
+
+
+class StateTests(ClusterTestCase):
+    """Small clusters in fair weather."""
+
+    def cluster(self, **words: object) -> Cluster:
+        cluster = Cluster(1, 4, **words)  # type: ignore[arg-type]  # as the test says
+        self.addCleanup(cluster.close)
+        cluster.world.run_for(10)
+        return cluster
+
+    def test_isolated(self) -> None:
+        """Who reaches no member of its groups says so in the directory, and recovers by itself (R77)."""
+        cluster = self.cluster()
+        machine = cluster.up[0]
+
+        def state() -> str:
+            return cluster.statuses()[machine.name].state
+
+        self.assertEqual(state(), "active")
+        cut = cluster.network.partition(isolate(machine.address))
+        cluster.world.run_until(lambda: state() == "isolated", within=300, every=1.0)
+        cluster.network.mend(cut)
+        cluster.world.run_until(lambda: state() == "active", within=200, every=1.0)
+
+    def test_serve_installed(self) -> None:
+        """With serve = installed nobody passes a package on before it is installed there (R54)."""
+        cluster = self.cluster(serve="installed")
+        entry = cluster.sign(size=200_000)
+        first = cluster.up[0]
+        cluster.give(entry, [first.name])
+
+        def check() -> None:
+            for machine in cluster.up:
+                agent = machine.agent
+                if sum(agent.server.sent.values()) and agent.agenda.states.get(1) is not State.DONE:
+                    raise AssertionError(f"{machine.name} serves what it has not installed")
+
+        cluster.world.watchers.append(check)
+        cluster.world.run_until(cluster.agrees, within=200, every=0.5)
+        self.assertTrue(any(machine.agent.server.sent for machine in cluster.up))

@@ -1,0 +1,40 @@
+"""What enters the update table, and what is said of the rest."""
+
+from random import Random
+from typing import Any
+
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from clumpt.agent.chain import Chain
+from clumpt.model import Entry, PeerName
+from clumpt.testing.disk import MemoryDisk
+from clumpt.testing.keys import Deployment
+from clumpt.testing.memory_journal import MemoryJournal
+
+
+class ForkTests(SynchronousTestCase):
+    """Two signed histories are proof that something is very wrong; which update it is, is said."""
+
+    def setUp(self) -> None:
+        self.deployment = Deployment()
+        for _ in range(3):
+            self.deployment.sign()
+        self.chain = Chain(MemoryJournal(MemoryDisk(Random(1))), self.deployment.keyring())
+
+    def take(self, *entries: Entry) -> list[dict[str, Any]]:
+        """What is logged when these come one by one."""
+        with capturedLogs() as logged:
+            for entry in entries:
+                self.chain.take([entry.envelope], PeerName("liar"))
+        return [event for event in logged if event["log_level"].name == "critical"]
+
+    def test_named(self) -> None:
+        """Whether it comes last or first, the update that contradicts is named, once."""
+        one, two, three = self.deployment.entries
+        # Its place is that of update 3, its predecessor is not.
+        other = self.deployment.submit_key.sign_update(self.deployment.update(seq=3))
+        for order in ([one, two, three, other], [other, one, two, three]):
+            self.setUp()
+            [event] = self.take(*order)
+            self.assertEqual((event["seq"], event["peer"], self.chain.forked), (3, "liar", True))
