@@ -283,7 +283,7 @@ class Agent:
         self.take((), DIRECTORY)
         self.spread.fetch()
         self.queue.wake()
-        self.reporter.wake()
+        self.reporter.answers()
 
     def take(self, envelopes: Sequence[bytes], sender: PeerName) -> list[Entry]:
         """Envelopes came: keep, pass on and act on what is new and good."""

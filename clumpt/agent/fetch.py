@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from clumpt.agent.provenance import Origin, Provenance
@@ -35,7 +36,7 @@ class _Arrival:
     swarm: Swarm
     assembly: IAssembly
     #: What was asked and not answered yet.
-    open: dict[Ask, Deferred[bytes]] = field(factory=dict)
+    open: dict[Ask, Deferred[Any]] = field(factory=dict)
     asking_hashes: bool = False
     finishing: bool = False
 
@@ -65,6 +66,7 @@ class Fetcher:
     _origin: Callable[[PeerName], Origin]
     _arrivals: dict[Digest, _Arrival] = field(factory=dict, init=False)
     _not_before: dict[Digest, float] = field(factory=dict, init=False)
+    _timers: list[IDelayedCall] = field(factory=list, init=False)
     _stopped: bool = field(default=False, init=False)
     _provenance: dict[Digest, Provenance] = field(factory=dict, init=False)
     _log = Logger()
@@ -173,6 +175,12 @@ class Fetcher:
     def stop(self) -> None:
         """Ask for nothing more."""
         self._stopped = True
+        for arrival in self._arrivals.values():
+            for waiting in list(arrival.open.values()):
+                waiting.cancel()
+        for timer in self._timers:
+            if timer.active():
+                timer.cancel()
         self._arrivals.clear()
 
     def _pump(self, digest: Digest) -> None:
@@ -217,7 +225,8 @@ class Fetcher:
         length = package.pieces.length(ask.index)
         try:
             if (pause := self.download.take(length, self._reactor.seconds())) > 0:
-                await sleep(self._reactor, pause)
+                arrival.open[ask] = sleep(self._reactor, pause)
+                await arrival.open[ask]
             arrival.open[ask] = link.piece(package.sha256, ask.index, length)
             data = await arrival.open[ask]
             self._received(arrival, ask, data)
@@ -243,7 +252,8 @@ class Fetcher:
     def _refused(self, arrival: _Arrival, ask: Ask, pause: float) -> None:
         arrival.swarm.refused(ask.peer, ask.index, self._reactor.seconds() + pause)
         self._missed(arrival.package)
-        self._reactor.callLater(pause, self._pump, arrival.package.sha256)
+        again = self._reactor.callLater(pause, self._pump, arrival.package.sha256)
+        self._timers = [timer for timer in self._timers if timer.active()] + [again]
 
     def _received(self, arrival: _Arrival, ask: Ask, data: bytes) -> None:
         package, swarm = arrival.package, arrival.swarm

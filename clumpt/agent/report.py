@@ -78,6 +78,12 @@ class Reporter:
         """Something changed: report soon."""
         self._later(self._delay * self._random.uniform(0.5, 1.5))
 
+    def answers(self) -> None:
+        """The directory answers: report soon, even if it did not when it was last told something."""
+        if self._retry > RETRY and self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self.wake()
+
     def _later(self, seconds: float) -> None:
         if not self._stopped and self._sending is None and not (self._timer and self._timer.active()):
             self._timer = self._reactor.callLater(

@@ -47,7 +47,7 @@ def check_run(
 
 def _check_order_is_signed(cluster: Cluster, machine: Machine, entry: Entry) -> None:
     """I1: what is run was signed, for this deployment and for the groups that this peer was put in."""
-    seq, groups = entry.seq, machine.agent.roster.groups
+    seq, groups = entry.seq, machine.agent.agenda.groups
     if seq > cluster.head or cluster.keys.entries[seq - 1].digest != entry.digest:
         raise Broken(f"I1: {machine.name} runs update {seq}, which nobody signed like this")
     if groups not in [member.groups for member in machine.members]:
@@ -66,7 +66,7 @@ def _check_bytes_are_signed(machine: Machine, entry: Entry, packages: Sequence[P
 
 def _check_turn(cluster: Cluster, machine: Machine, entry: Entry) -> None:
     """I4: nothing is run while an earlier update for this peer is open."""
-    groups = machine.agent.roster.groups
+    groups = machine.agent.agenda.groups
     for earlier in cluster.keys.entries[: entry.seq - 1]:
         settled = _over(cluster, machine, earlier) or _excused(cluster, earlier)
         if not settled and earlier.update.concerns(machine.name, groups):
@@ -124,7 +124,7 @@ def check_report(cluster: Cluster, machine: Machine, status: PeerStatus) -> None
     failures = {failure.seq: failure.state for failure in status.failures}
     for seq in IdSet.upto(status.settled) | IdSet.parse(status.above):
         entry = cluster.keys.entries[seq - 1]
-        if not entry.update.concerns(machine.name, machine.agent.roster.groups):
+        if not entry.update.concerns(machine.name, machine.agent.agenda.groups):
             continue
         if states.get(seq) is not failures.get(seq, State.DONE):
             raise Broken(f"I9: {machine.name} reports another end of update {seq} than its journal has")
