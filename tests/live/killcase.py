@@ -3,7 +3,6 @@
 import os
 import shutil
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,8 @@ from tests.embedded_case import BASE, SCHEMA
 from tests.installing import package_of
 from tests.live import killkit
 from tests.live.debs import make_deb
-from tests.live.killkit import Doom, Order
+from tests.live.steps import Doom, Order
+from tests.live.verdicts import Victim
 
 #: Certificates that began at this time are good now, whenever that is.
 BEGAN = Validity(1_700_000_000.0, 36500.0)
@@ -150,17 +150,22 @@ class KillCase(TestCase):
         """Serve a directory that is new."""
         self.store = Store(BASE, SCHEMA, None)
         self.store.fill(bootstrap(BASE, b"", Settings("test", interval=300.0)))
+        self.port = await self.listen()
+
+    @deferred
+    async def listen(self, **more: Any) -> int:
+        """Serve the directory at one more port, perhaps in another way; fires with the port."""
         identity = self.authority.server(["127.0.0.1"], BEGAN)
         tls = server_options(
             identity.certificate_pem, identity.key_pem(), self.authority.identity.certificate_pem
         )
         serving = EmbeddedDirectory(
-            store=self.store, clock=reactor, passwords=Passwords(os.urandom, cost=2), tls=tls
+            store=self.store, clock=reactor, passwords=Passwords(os.urandom, cost=2), tls=tls, **more
         )
         endpoint = SSL4ServerEndpoint(reactor, 0, tls, backlog=50, interface="127.0.0.1")
         listening = await endpoint.listen(serving)
         self.addCleanup(listening.stopListening)
-        self.port = listening.getHost().port
+        return int(listening.getHost().port)
 
     def admins_view(self) -> LdapDirectory:
         identity = self.authority.client(ADMIN, BEGAN)
@@ -195,23 +200,26 @@ class KillCase(TestCase):
             await repository.add_file(deb, package)
 
     @deferred
-    async def enrol(self, name: str, folder: Path, ports: tuple[int, int] = (0, 0)) -> None:
+    async def enrol(
+        self, name: str, folder: Path, ports: tuple[int, int] = (0, 0), neighbours: tuple[str, ...] = ()
+    ) -> None:
         """A peer of that name, with its files in C{folder}."""
         folder.mkdir(exist_ok=True)
+        self.ports[name] = ports
         identity: Identity = self.authority.peer(PeerName(name), ["127.0.0.1"], BEGAN)
         identity.save(folder / "peer.pem", folder / "peer-key.pem")
         said = CONFIG.format(name=name, folder=folder, ports=ports, directory=self.port, tls=self.folder)
         (folder / "clumpt.ini").write_text(said)
         addresses = (Address("127.0.0.1", *ports),) if ports[0] else (Address("127.0.0.1", 9, 9),)
-        neighbours = () if name == "seed" else (PeerName("seed"),)
         member = self.deployment.member(name, fingerprint=fingerprint(identity.certificate))
-        await self.directory.put_peer(Peer(PeerName(name), addresses, ALL, member, neighbours))
+        peer = Peer(PeerName(name), addresses, ALL, member, tuple(map(PeerName, neighbours)))
+        await self.directory.put_peer(peer)
 
     @deferred
-    async def survive(self, name: str, dooms: tuple[Doom, ...]) -> "Victim":
+    async def survive(self, name: str, dooms: tuple[Doom, ...]) -> Victim:
         """Let a new peer live, die at each doom, and come to its end."""
         folder = self.folder / name
-        await self.enrol(name, folder)
+        await self.enrol(name, folder, neighbours=("seed",))
         victim = Victim(folder)
         for label, _ in dooms:
             who, _, step = label.partition(": ")
@@ -225,35 +233,3 @@ class KillCase(TestCase):
                 break
         victim.reported = (await self.directory.statuses([PeerName(name)])).get(PeerName(name))
         return victim
-
-
-class Victim:
-    """What is left of a peer when all is over."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.statuses: list[int] = []
-        self.reported: Any = None
-        #: How often each update had run when its success was found recorded.
-        self.succeeded: dict[int, int] = {}
-
-    def ran(self) -> list[int]:
-        """The numbers that runs left behind, in order."""
-        path = self.folder / "ran"
-        return [int(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def remember(self) -> None:
-        """Look what is recorded to have succeeded: it must never run again."""
-        done = [
-            int(path.name.partition("-")[0])
-            for path in self.folder.glob("state/spool/*.result")
-            if b'"done"' in path.read_bytes() and not path.name.startswith(".")
-        ]
-        runs = Counter(self.ran())
-        for seq in done:
-            self.succeeded.setdefault(seq, runs[seq])
-
-    def lines(self, name: str) -> list[str]:
-        """The lines of one of its files."""
-        path = self.folder / name
-        return path.read_text().splitlines() if path.exists() else []
