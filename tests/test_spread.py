@@ -69,3 +69,21 @@ class SpreadTests(SynchronousTestCase):
         links = self.links(1, 0)
         self.spread.joined([self.update])
         self.assertEqual([link.said for link in links], [[1], [1]])
+
+
+class ArrivalTests(SynchronousTestCase):
+    """A piece came."""
+
+    def test_single_piece(self) -> None:
+        """Who waits for a package of one piece that was on its way here gets it when it has come."""
+        package = entry(1).update.packages[0]
+        self.assertEqual(package.pieces.count, 1)
+        came: list[int] = []
+        uplink = SimpleNamespace(arrived=lambda package, index: came.append(index))
+        server = cast(Server, SimpleNamespace(uplink=uplink))
+        fetcher = cast(Fetcher, SimpleNamespace())
+        spread = Spread(
+            Clock(), Agenda(PeerName("me")), Gossip(), server, fetcher, lambda seq: None, lambda: None
+        )
+        spread.arrived(package, 0, PeerName("sender"))
+        self.assertEqual(came, [0])

@@ -145,6 +145,16 @@ class SwarmTests(SynchronousTestCase):
         swarm.lost(A)
         self.assertEqual(list(swarm.replies(0)), [])
 
+    def test_lost_within(self) -> None:
+        """A peer may be lost while offers are answered."""
+        swarm = self.swarm()
+        for index in range(4):
+            swarm.offered(A, index, 0)
+        replies = swarm.replies(0)
+        self.assertEqual(next(replies), Ask(A, 3))
+        swarm.lost(A)
+        self.assertEqual(list(replies), [])
+
     def test_offer_kept_no_word(self) -> None:
         """Who offered a piece that did not come to it is not asked for it again without an offer."""
         swarm = self.swarm()

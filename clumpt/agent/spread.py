@@ -205,6 +205,8 @@ class Spread:
     def arrived(self, package: Package, index: int, sender: PeerName) -> None:
         """One more piece is here: tell who sent it at once, and the others soon."""
         if package.pieces.count < 2:
+            # That it is here is all there is to tell, and told when it is safe on the disk.
+            self._server.uplink.arrived(package, index)
             return
         known = self._known.get(sender)
         if known is not None:

@@ -136,11 +136,11 @@ class Swarm:
         for offer in reversed(list(self._offers)):
             if len(self._asked) >= IN_FLIGHT:
                 break
-            del self._offers[offer]
-            yield self._reply(offer, now)
+            # What becomes of one reply may answer others.
+            if self._offers.pop(offer, None) is not None:
+                yield self._reply(offer, now)
         for number, (offer, since) in enumerate(list(self._offers.items())):
-            if number >= KEPT or now - since > STALE:
-                del self._offers[offer]
+            if (number >= KEPT or now - since > STALE) and self._offers.pop(offer, None) is not None:
                 yield Decline(offer.peer, offer.index)
 
     def _reply(self, offer: Ask, now: float) -> Ask | Decline:
