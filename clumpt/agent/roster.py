@@ -134,7 +134,10 @@ class Roster:
     def _adopt(self, settings: Settings, me: Peer, neighbours: Collection[Peer]) -> None:
         member = self._judge(me.member)
         if member.peer != self.name:
-            raise IdentityError(f"the member statement of {self.name} is that of {member.peer}")
+            raise IdentityError(
+                f"the member statement of {self.name} in the directory is that of {member.peer}:"
+                " clumptconf check says how to mend it"
+            )
         self._member, self.me = member, me
         self._neighbours = {peer.name: peer for peer in neighbours}
         overrides = dict(me.overrides)
@@ -147,7 +150,10 @@ class Roster:
         try:
             return self._keyring.member(statement)
         except (BadDocument, Untrusted) as wrong:
-            raise IdentityError(f"the member statement of {self.name} is not good: {wrong}") from wrong
+            raise IdentityError(
+                f"the member statement of {self.name} in the directory is not good ({wrong}):"
+                " clumptconf check says how to mend it"
+            ) from wrong
 
     def admit(self, peer: PeerName, fingerprint: Digest, statement: bytes) -> Member:
         """

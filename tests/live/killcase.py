@@ -103,6 +103,12 @@ class Processes(ProcessProtocol):
         process.write(order.encode())
         return ended
 
+    def children(self) -> list[str]:
+        """The processes that run: peers, and what they left behind."""
+        # Any: see above.
+        process: Any = self.transport
+        return Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+
     def stop(self) -> Deferred[None]:
         """End all peers, and what they left behind."""
         self.stopping = True

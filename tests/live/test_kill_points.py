@@ -12,9 +12,10 @@ from itertools import product
 from pathlib import Path
 from random import Random
 
+from twisted.internet import reactor
 from twisted.internet.task import cooperate
 
-from clumpt.aio import deferred
+from clumpt.aio import deferred, sleep
 from clumpt.model import State
 from tests.live.killcase import KillCase
 from tests.live.killkit import FINISHED
@@ -45,6 +46,9 @@ class KillPointTests(KillCase):
         work = (self.try_one(case) for case in cases)
         for task in [cooperate(work) for _ in range(SIDE_BY_SIDE)]:
             await task.whenDone()
+        # Whatever the dead left running comes to its end, and only the seeding peer stays.
+        while len(self.processes.children()) > 1:
+            await sleep(reactor, 0.05)
         table = [f"{case}\t{verdict}\n" for case, verdict in self.verdicts.items()]
         Path("kills.txt").write_text("".join(table))
         self.assertEqual([row for row in table if not row.endswith("\tgood\n")], [])
