@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from clumpt.model import State
 from clumpt.testing.cluster import Cluster
+from clumpt.testing.drill import apart
 from clumpt.testing.faults import isolate
 from tests.sim.case import ClusterTestCase
 
@@ -11,15 +14,21 @@ from tests.sim.case import ClusterTestCase
 class StateTests(ClusterTestCase):
     """Small clusters in fair weather."""
 
-    def cluster(self, **words: object) -> Cluster:
-        cluster = Cluster(1, 4, **words)  # type: ignore[arg-type]  # as the test says
-        self.addCleanup(cluster.close)
-        cluster.world.run_for(10)
-        return cluster
+    def within(self, check: Callable[[Cluster], None], **words: object) -> None:
+        """Do C{check} in a new world, of which nothing is left for other tests."""
+        with apart():
+            cluster = Cluster(1, 4, **words)  # type: ignore[arg-type]  # as the test says
+            try:
+                cluster.world.run_for(10)
+                check(cluster)
+            finally:
+                cluster.close()
 
     def test_isolated(self) -> None:
         """Who reaches no member of its groups says so in the directory, and recovers by itself (R77)."""
-        cluster = self.cluster()
+        self.within(self.isolated)
+
+    def isolated(self, cluster: Cluster) -> None:
         machine = cluster.up[0]
 
         def state() -> str:
@@ -33,7 +42,9 @@ class StateTests(ClusterTestCase):
 
     def test_serve_installed(self) -> None:
         """With serve = installed nobody passes a package on before it is installed there (R54)."""
-        cluster = self.cluster(serve="installed")
+        self.within(self.serve_installed, serve="installed")
+
+    def serve_installed(self, cluster: Cluster) -> None:
         entry = cluster.sign(size=200_000)
         first = cluster.up[0]
         cluster.give(entry, [first.name])

@@ -1,0 +1,217 @@
+"""
+The test of the tests: breaks the code in many small ways, each in a copy of
+the tree, and sees that a test notices.
+
+usage: python tests/mutants.py [NAME...]
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import frozen
+
+ROOT = Path(__file__).resolve().parent.parent
+#: Seconds after which tests of a broken copy are given up: it is noticed, as it does not end.
+LONGEST = 300
+#: Simulated storms that a mutant has to survive to escape.
+SEEDS = "25"
+STORMS = "tests.sim.test_storms"
+
+
+@frozen
+class Mutant:
+    """
+    One planted bug.
+
+    @ivar old: what stands in C{file}, exactly once.
+    @ivar new: what is put in its place.
+    @ivar tests: the modules of which one has to notice.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+MUTANTS = (
+    Mutant(
+        "no pull",
+        "clumpt/agent/sync.py",
+        "        if self._pulling or self._stopped:\n            return\n        ahead",
+        "        return\n        ahead",
+        (STORMS,),
+    ),
+    Mutant(
+        "signers' scopes are not looked at",
+        "clumpt/trust/keyring.py",
+        "if sum(not objection for objection in objections.values()) < quorum:",
+        "if False:",
+        ("tests.test_trust_keyring",),
+    ),
+    Mutant(
+        "another deployment's orders are taken",
+        "clumpt/trust/keyring.py",
+        "        if found != self.deployment:",
+        "        if False:",
+        ("tests.test_trust_keyring",),
+    ),
+    Mutant(
+        "pieces are not verified",
+        "clumpt/store/assembly.py",
+        "        if not self.hashes.matches(index, data):\n            return False\n",
+        "",
+        ("tests.test_repository",),
+    ),
+    Mutant(
+        "a package is named before it is on disk",
+        "clumpt/store/keeping.py",
+        "    storage.sync(path)\n    storage.sync(layout.hashes(digest))\n",
+        "    storage.sync(layout.hashes(digest))\n",
+        ("tests.test_repository",),
+    ),
+    Mutant(
+        "the journal is not synced",
+        "clumpt/store/database.py",
+        '"synchronous": 2',
+        '"synchronous": 1',
+        ("tests.test_journal",),
+    ),
+    Mutant(
+        "the newest update is run first",
+        "clumpt/agent/job.py",
+        "entry = self._concerning[self._open[0]]",
+        "entry = self._concerning[self._open[-1]]",
+        ("tests.test_job",),
+    ),
+    Mutant(
+        "withdrawn updates are run",
+        "clumpt/agent/job.py",
+        "        if entry.seq in self._withdrawn:",
+        "        if False:",
+        ("tests.test_job",),
+    ),
+    Mutant(
+        "any installer may be used",
+        "clumpt/agent/job.py",
+        "update.installer not in allowed",
+        "False",
+        ("tests.test_job",),
+    ),
+    Mutant(
+        "what was cut off is run without end",
+        "clumpt/agent/queue.py",
+        "entry.update.interrupted is Interrupted.RERUN and attempt < ATTEMPTS",
+        "entry.update.interrupted is Interrupted.RERUN",
+        ("tests.test_queue",),
+    ),
+    Mutant(
+        "no second look before a run",
+        "clumpt/agent/queue.py",
+        "            self._keyring.entry(entry.envelope)\n",
+        "            pass\n",
+        ("tests.test_queue",),
+    ),
+    Mutant(
+        "the directory is told more than is true",
+        "clumpt/agent/report.py",
+        "    settled = agenda.settled(head)\n",
+        "    settled = IdSet.upto(head)\n",
+        ("tests.test_report",),
+    ),
+    Mutant(
+        "a statement for another key admits",
+        "clumpt/agent/roster.py",
+        "        if (member.peer, member.fingerprint) != (peer, fingerprint):",
+        "        if member.peer != peer:",
+        ("tests.test_report",),
+    ),
+    Mutant(
+        "a spoiler is asked again",
+        "clumpt/agent/swarm.py",
+        "        self.spoilers.add(peer)\n",
+        "",
+        ("tests.test_swarm",),
+    ),
+    Mutant(
+        "the last copy is dropped",
+        "clumpt/agent/care.py",
+        "return not self.open and not (self.live and self.kept)",
+        "return not self.open",
+        ("tests.test_care",),
+    ),
+    Mutant(
+        "everything is told again and again",
+        "clumpt/agent/gossip.py",
+        "entry.seq > head and entry.seq not in told",
+        "entry.seq > head",
+        ("tests.test_swarm",),
+    ),
+    Mutant(
+        "an entry need not follow the one before",
+        "clumpt/table.py",
+        "        if entry.update.prev != self.top:\n",
+        "        if False:\n",
+        ("tests.test_table",),
+    ),
+)
+
+
+def copied(into: Path) -> Iterator[str]:
+    """Copy what git tracks, and what is new here; yields the names."""
+    words = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    for name in subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split(
+        "\n"
+    ):
+        if name and (ROOT / name).is_file():
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, into / name)
+            yield name
+
+
+def noticed(mutant: Mutant, folder: Path) -> bool:
+    """Does a test of the copy in C{folder} fail, once the bug is planted?"""
+    path = folder / mutant.file
+    text = path.read_text()
+    if text.count(mutant.old) != 1:
+        raise SystemExit(f"{mutant.name}: {mutant.file} has changed, this mutant has to follow")
+    path.write_text(text.replace(mutant.old, mutant.new))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "twisted.trial", *mutant.tests],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(folder), "CLUMPT_SEEDS": SEEDS},
+            timeout=LONGEST,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        return done.returncode != 0
+    except subprocess.TimeoutExpired:
+        return True
+    finally:
+        path.write_text(text)
+
+
+def main(names: list[str]) -> int:
+    """Try the mutants of these names, or all; returns the exit status."""
+    chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
+    survivors = 0
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        list(copied(folder))
+        for mutant in chosen:
+            found = noticed(mutant, folder)
+            survivors += not found
+            print(f"{'noticed ' if found else 'SURVIVED'}  {mutant.name}", flush=True)
+    print(f"{len(chosen) - survivors} of {len(chosen)} noticed")
+    return 1 if survivors or not chosen else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
