@@ -44,9 +44,9 @@ MUTANTS = (
     Mutant(
         "no pull",
         "clumpt/agent/sync.py",
-        "        if self._pulling or self._stopped:\n            return\n        ahead",
-        "        return\n        ahead",
-        (STORMS,),
+        "            while not self._stopped:\n",
+        "            while False:\n",
+        ("tests.sim.test_states",),
     ),
     Mutant(
         "signers' scopes are not looked at",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from clumpt.model import State
+from clumpt.model import PeerName, State
 from clumpt.testing.cluster import Cluster
 from clumpt.testing.drill import apart
 from clumpt.testing.faults import isolate
 from tests.sim.case import ClusterTestCase
+
+#: Updates that do not fit the notifications of a new link.
+MISSED = 600
 
 
 class StateTests(ClusterTestCase):
@@ -39,6 +42,27 @@ class StateTests(ClusterTestCase):
         cluster.world.run_until(lambda: state() == "isolated", within=300, every=1.0)
         cluster.network.mend(cut)
         cluster.world.run_until(lambda: state() == "active", within=200, every=1.0)
+
+    def test_pull(self) -> None:
+        """
+        Who was cut off gets what it missed from its neighbours, without the directory (R50, H13).
+
+        It is more than neighbours tell unasked when they link.
+        """
+        self.within(self.pull)
+
+    def pull(self, cluster: Cluster) -> None:
+        machine = cluster.up[0]
+        entries = [cluster.sign(size=0) for _ in range(MISSED)]
+        cluster.site.available(False)
+        cut = cluster.network.partition(isolate(machine.address))
+        cluster.up[1].agent.take([entry.envelope for entry in entries], PeerName("clumpt-submitter"))
+        cluster.world.run_for(5)
+        self.assertEqual(machine.agent.chain.head, 0)
+        cluster.network.mend(cut)
+        cluster.world.run_until(
+            lambda: machine.agent.chain.head == MISSED, within=4 * cluster.interval, every=0.5
+        )
 
     def test_serve_installed(self) -> None:
         """With serve = installed nobody passes a package on before it is installed there (R54)."""
