@@ -17,6 +17,8 @@ from clumpt.pieces import Digest
 
 #: Entries that arrived before their predecessor; more than this are dropped, and fetched again later.
 MOST_WAITING = 1024
+#: Entries that are known by their bytes, too.
+NEWEST = 16
 
 
 class Taken(Enum):
@@ -74,6 +76,10 @@ class Table:
     def after(self, seq: Seq) -> list[Entry]:
         """The chained entries beyond C{seq}, in order."""
         return self._chain[seq:]
+
+    def newest(self, envelope: bytes) -> Entry | None:
+        """The entry that has exactly these bytes, if it is one of the last few of the chain."""
+        return next((entry for entry in self._chain[-NEWEST:] if entry.envelope == envelope), None)
 
     def take(self, entry: Entry) -> tuple[Taken, list[Entry]]:
         """

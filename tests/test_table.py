@@ -103,6 +103,29 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(table.after(1), [CHAIN[1]])
 
 
+class NewestTests(SynchronousTestCase):
+    """What came before is known by its bytes."""
+
+    def test_newest(self) -> None:
+        """The last few of the chain are found, and nothing else is."""
+        table = Table(ORIGIN)
+        self.assertIsNone(table.newest(CHAIN[0].envelope))
+        for entry in CHAIN[:4]:
+            table.take(entry)
+        self.assertEqual(table.newest(CHAIN[3].envelope), CHAIN[3])
+        self.assertIsNone(table.newest(CHAIN[4].envelope))
+        self.assertIsNone(table.newest(other(CHAIN[3]).envelope))
+
+    def test_bounded(self) -> None:
+        """Older ones are not looked for."""
+        self.patch(table_module, "NEWEST", 2)
+        table = Table(ORIGIN)
+        for entry in CHAIN[:4]:
+            table.take(entry)
+        self.assertIsNone(table.newest(CHAIN[1].envelope))
+        self.assertEqual(table.newest(CHAIN[2].envelope), CHAIN[2])
+
+
 class ForkTests(SynchronousTestCase):
     """Two histories that were signed do not go unseen."""
 

@@ -57,6 +57,8 @@ class DemoOptions(ToolOptions):
     ]
     #: The demonstration keeps its own log.
     logger = "clumpt.apps.oneshot.mistakes_observer"
+    #: Nothing may be left behind, however busy the machine is.
+    grace = 60.0
 
     def parseArgs(self, *files: str) -> None:
         """Take the packages."""

@@ -11,7 +11,7 @@ from typing import Any
 from attrs import define, field, frozen
 from OpenSSL import SSL, crypto
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
@@ -121,7 +121,7 @@ class DirectoryServer:
         """Listen no more; fires when no port is open.  The store stays open."""
         ports, self._ports = self._ports, []
         for port in ports:
-            await port.stopListening()
+            await maybeDeferred(port.stopListening)
 
 
 class Options(ToolOptions):

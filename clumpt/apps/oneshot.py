@@ -38,7 +38,7 @@ from clumpt.errors import (
 )
 from clumpt.version import VERSION
 
-#: Seconds that interrupted work may take to clean up.
+#: Seconds that interrupted work may take to clean up, unless the tool says otherwise.
 GRACE = 5.0
 
 #: The exit status when whoever read the data has had enough, such as head(1).
@@ -132,9 +132,11 @@ class OneShotOptions(ToolOptions):
     The options of a tool; they also tell twistd to stay out of its way.
 
     @ivar logger: the name of what makes the log observer.
+    @ivar grace: seconds that the work may take to clean up when it is interrupted.
     """
 
     logger = "clumpt.apps.oneshot.stderr_observer"
+    grace = GRACE
 
     def postOptions(self) -> None:
         """Steer twistd, whose own C{postOptions} comes after this one."""
@@ -179,12 +181,14 @@ class OneShot(Service):
         stdout: TextIO,
         stderr: TextIO,
         catch: Callable[[int, Callable[[int, object], None]], object] = signal.signal,
+        grace: float = GRACE,
     ) -> None:
         self._reactor = reactor
         self._main = main
         self.stdout = stdout
         self.stderr = stderr
         self._catch = catch
+        self._grace = grace
         self._work: Deferred[None] | None = None
         self._stopping: Deferred[None] | None = None
         self._signal = 0
@@ -196,7 +200,7 @@ class OneShot(Service):
         IReactorCore(self._reactor).callWhenRunning(self._begin)
 
     def stopService(self) -> Deferred[None] | None:
-        """Interrupt the work if it still goes on; fires when it has ended, or after L{GRACE} seconds."""
+        """Interrupt the work if it still goes on; fires when it has ended, or after its grace."""
         super().stopService()
         if self._work is None or self.status is not None:
             return None
@@ -206,7 +210,7 @@ class OneShot(Service):
 
     def interrupt(self, number: int) -> None:
         """
-        Cancel the work, which may take L{GRACE} seconds to clean up; a second time, end at once.
+        Cancel the work, which may take its grace to clean up; a second time, end at once.
 
         @param number: the signal that says so.
         """
@@ -216,7 +220,7 @@ class OneShot(Service):
             self._end(128 + self._signal)
             return
         self._signal = number
-        self._timer = IReactorTime(self._reactor).callLater(GRACE, self._end, 128 + number)
+        self._timer = IReactorTime(self._reactor).callLater(self._grace, self._end, 128 + number)
         self._work.cancel()
 
     def _begin(self) -> None:
@@ -264,7 +268,9 @@ def one_shot(options: OneShotOptions, main: Main) -> OneShot:
     from twisted.internet import reactor
 
     steady(reactor)
-    service = OneShot(reactor, main, sys.__stdout__ or nowhere(), sys.__stderr__ or nowhere())
+    service = OneShot(
+        reactor, main, sys.__stdout__ or nowhere(), sys.__stderr__ or nowhere(), grace=options.grace
+    )
     if options.parent is not None:
         atexit.register(_exit, service)
     return service

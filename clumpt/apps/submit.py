@@ -75,6 +75,7 @@ class Options(OneShotOptions):
         if self.subCommand is None:
             raise UsageError("say what to do: clumpt [install] FILE... -g GROUP, or a verb of clumpt --help")
         self.logger = getattr(self.subOptions, "logger", self.logger)
+        self.grace = getattr(self.subOptions, "grace", self.grace)
         super().postOptions()
 
 

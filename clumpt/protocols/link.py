@@ -87,7 +87,8 @@ class Link:
     @property
     def open(self) -> bool:
         """Can anything still be said?"""
-        return not self._over and not any(line.ended for line in self._pair.lines)
+        # Asked for every link whenever a piece comes or goes.
+        return not (self._over or self._pair.notify.ended or self._pair.update.ended)
 
     @property
     def full(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.protocol import Protocol as Line
@@ -99,7 +99,7 @@ class BareInProcess:
     @deferred
     async def _speak(self, name: PeerName) -> None:
         for port in self._mute.pop(name):
-            await port.stopListening()
+            await maybeDeferred(port.stopListening)
 
 
 @define(eq=False)
