@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from socket import AF_UNIX, SOCK_DGRAM, socket
+from tempfile import TemporaryDirectory
 
 SITE = json.loads(os.environ["CLUMPT_SITE"])
 FOLDER = Path(SITE["folder"])
@@ -60,9 +61,13 @@ def _stop(unit: str) -> None:
 
 def _start(unit: str) -> None:
     """Start it, and wait until it is ready: the one says so to systemd, the other in its log."""
-    address = _file(unit, "ready")
-    address.unlink(missing_ok=True)
-    with socket(AF_UNIX, SOCK_DGRAM) as ready, _file(unit, "log").open("w") as log:
+    # Not below the folder of the test: the name of a socket may have 107 bytes.
+    with (
+        TemporaryDirectory(prefix="clumpt-") as short,
+        socket(AF_UNIX, SOCK_DGRAM) as ready,
+        _file(unit, "log").open("w") as log,
+    ):
+        address = Path(short) / "ready"
         ready.bind(str(address))
         ready.settimeout(LONGEST)
         started = subprocess.Popen(
