@@ -22,7 +22,7 @@ from tests.live.verdicts import Victim, wrongs
 class BadCase(KillCase):
     """A cluster in which something is wrong with one peer, or with what it meets."""
 
-    timeout = 120
+    timeout = 600
 
     @deferred
     async def victim(self, name: str, neighbours: tuple[str, ...] = ("seed",)) -> Victim:

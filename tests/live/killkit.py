@@ -40,7 +40,7 @@ from tests.live.twists import TWISTS
 #: Statuses with which a peer ends, besides that of a signal.
 FINISHED, LATE, STOPPED = 0, 70, 71
 #: Seconds in which a peer has to come to its end.
-WITHIN = 30.0
+WITHIN = 240.0
 _SUBREAPER = 36
 
 
