@@ -13,7 +13,7 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.ssl import Certificate, PrivateCertificate, trustRootFromCertificates
 from twisted.trial.unittest import SkipTest, TestCase
 
-from clumpt.aio import deferred
+from clumpt.aio import deferred, sleep
 from clumpt.ldap.bootstrap import bootstrap
 from clumpt.ldap.connection import Servers
 from clumpt.ldap.directory import LdapDirectory
@@ -149,7 +149,10 @@ class KillCase(TestCase):
         self.addCleanup(self.processes.stop)
         await self.enrol("seed", self.folder / "seed", (free_port(), free_port()))
         await self.fill(self.folder / "seed/state")
-        self.processes.fork(Order("seed", str(self.folder / "seed/clumpt.ini"), str(self.folder / "seed")))
+        seed = self.folder / "seed"
+        self.processes.fork(Order("seed", str(seed / "clumpt.ini"), str(seed)))
+        while not (seed / "log").exists() or "seed is up" not in (seed / "log").read_text():
+            await sleep(reactor, 0.02)
 
     @deferred
     async def serve(self) -> None:
