@@ -45,6 +45,7 @@ def main() -> None:
     )
     parser.add_argument("--setting", type=Setting.parse, default=Setting(20, 20_000_000, 20))
     parser.add_argument("--loopback", action="store_true", help="no namespaces: nothing is limited")
+    parser.add_argument("--urgent", action="store_true", help="other work of this machine waits meanwhile")
     options = parser.parse_args()
     setting = options.setting
     lab: Lab = Loopback(setting.peers) if options.loopback else Namespaces(setting.peers, setting.rate)
@@ -52,7 +53,7 @@ def main() -> None:
         folder = Path(name)
         try:
             file = File.make(folder / "package.bin", setting.size)
-            course = Course(lab, setting, file, folder, Processes(folder))
+            course = Course(lab, setting, file, folder, Processes(folder), urgent=options.urgent)
             print(race(Looked, course, 300.0).facts())
         finally:
             lab.close()

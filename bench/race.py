@@ -73,6 +73,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     add("--loopback", action="store_true", help="no namespaces: nothing is limited, and nobody need be root")
     add("--neighbours", type=int, default=Shape().neighbours, help="N of Clumpt's peers")
     add("--initial", type=int, default=Shape().initial, help="percentage of peers that the submitter tells")
+    add("--urgent", action="store_true", help="while a race runs, other work of this machine waits; as root")
     add("--keep", action="store_true", help="keep the files and logs of each run")
     return parser.parse_args(words)
 
@@ -143,7 +144,8 @@ def run_one(
     place = Path(tempfile.mkdtemp(prefix=f"{kind.name}-", dir=folder))
     file = File.make(place / "package.bin", setting.size)
     try:
-        return race(kind, Course(lab, setting, file, place, Processes(place), fault), options.timeout).facts()
+        course = Course(lab, setting, file, place, Processes(place), fault, options.urgent)
+        return race(kind, course, options.timeout).facts()
     finally:
         if not options.keep:
             shutil.rmtree(place)

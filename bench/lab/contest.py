@@ -67,6 +67,7 @@ class Course:
     What a contestant is given for one run: hosts, file, and an empty folder.
 
     @ivar fault: a contestant starts nothing on the hosts of C{dead} peers.
+    @ivar urgent: while the race runs, other work of the machine waits.
     """
 
     lab: Lab
@@ -75,6 +76,7 @@ class Course:
     folder: Path
     processes: Processes
     fault: Fault = Fault()
+    urgent: bool = False
 
     @property
     def running(self) -> list[int]:
