@@ -124,7 +124,7 @@ class DocumentTests(SynchronousTestCase):
 
     def test_measured(self) -> None:
         """Machine and dates are told, and how busy it was with other things."""
-        known = {"machine": "2 cores", "elsewhere": 0.25}
+        known = {"machine": "2 cores", "elsewhere": 0.25, "urgent": False}
         results = [
             run("clumpt", 1.0, at="2026-01-02T00:00:00+0000", **known),
             run("http", 4.2, at="2026-01-03T00:00:00+0000", **known),

@@ -20,9 +20,8 @@ def measured(results: Sequence[Facts]) -> str:
     dates = sorted(facts["at"][:10] for facts in results)
     when = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
     elsewhere = statistics.median(facts["elsewhere"] for facts in results)
-    known = (
-        f"Measured {when} on {machines}. Other work took {elsewhere:.0%} of the machine meanwhile (median)."
-    )
+    first = ", though the race went first" if all(facts["urgent"] for facts in results) else ""
+    known = f"Measured {when} on {machines}. Other work took {elsewhere:.0%} of it meanwhile (median){first}."
     parts = [known, goals.table(results)]
     parts += [f"![time to all peers against the size of the file]({PICTURE})", tables(results)]
     return "\n\n".join(part.rstrip() for part in parts)

@@ -11,7 +11,7 @@ from attrs import frozen
 from bench.lab.report import Facts, grouped, median
 
 _WIDTH, _HEIGHT = 420, 380
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 34, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 46, 44
 _LEGEND = 150
 #: Colours that people with any kind of colour vision can tell apart (Okabe and Ito).
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8c8c00", "#7f3fbf", "#666666")
@@ -68,7 +68,7 @@ class _Axis:
 
 def svg(results: Sequence[Facts]) -> str:
     """The picture: one panel for each number of peers and rate."""
-    all_points = points(results)
+    all_points = _lines(points(results))
     panels = sorted({(point.peers, point.rate) for point in all_points})
     names = list(dict.fromkeys(point.contestant for point in all_points))
     colours = {
@@ -98,6 +98,14 @@ def svg(results: Sequence[Facts]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
+def _lines(made: Sequence[Point]) -> Sequence[Point]:
+    """Those of panels that have lines: several sizes; all, if there are no lines at all."""
+    sizes: dict[tuple[int, float], set[int]] = {}
+    for point in made:
+        sizes.setdefault((point.peers, point.rate), set()).add(point.size)
+    return [point for point in made if len(sizes[point.peers, point.rate]) > 1] or made
+
+
 def _frame(title: str, sizes: _Axis, seconds: _Axis) -> list[str]:
     parts = [f'<text x="{_LEFT}" y="20" font-weight="bold">{escape(title)}</text>']
     for value in sizes.ticks:
@@ -108,6 +116,7 @@ def _frame(title: str, sizes: _Axis, seconds: _Axis) -> list[str]:
         y = seconds.at(value)
         parts.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#ddd"/>')
         parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:g} s</text>')
+    parts.append(f'<text x="{_LEFT}" y="{_TOP - 2}" fill="#666">until all have it</text>')
     middle = (_LEFT + _WIDTH - _RIGHT) / 2
     parts.append(f'<text x="{middle}" y="{_HEIGHT - 8}" text-anchor="middle">size of the file</text>')
     return parts

@@ -79,6 +79,7 @@ class Run:
             "memory_idle": _rounded(self.idle / 1e6, 1),
             "memory_peak": _rounded(self.peak / 1e6, 1),
             "busy": _rounded(self.busy, 2),
+            "urgent": self.course.urgent,
             "elsewhere": _rounded(self.elsewhere, 2),
             "times": [_rounded(time, 3) for time in times],
             "at": time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(self.began)),
