@@ -225,7 +225,10 @@ class Poisoner(Vice):
 
     def piece_wanted(self, link: ILink, digest: Digest, index: int) -> bytes:
         """As long as it should be, or shorter; never right."""
-        size = next((p.pieces.size for p in self.packages() if p.sha256 == digest), 100)
+        pieces = next((package.pieces for package in self.packages() if package.sha256 == digest), None)
+        if pieces is None or not 0 <= index < pieces.count:
+            raise NotHere("no")
+        size = pieces.length(index)
         return self.random.randbytes(size if self.random.random() < 0.7 else self.random.randrange(size + 1))
 
 

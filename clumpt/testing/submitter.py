@@ -52,6 +52,13 @@ class Submitter:
         return self.cluster.contents[package.sha256][at : at + package.pieces.length(index)]
 
     @deferred
+    async def deliver(self, entry: Entry, patience: float) -> None:
+        """Bring it again and again, for C{patience} seconds each time, until it reaches an honest peer."""
+        seeded = await self.bring(entry, patience)
+        while not seeded.received & {machine.name for machine in self.cluster.machines.values()}:
+            seeded = await self.bring(entry, patience)
+
+    @deferred
     async def bring(self, entry: Entry, within: float) -> Seeded:
         """Bring a registered update to some of those whom it concerns; fires with whom it reached."""
         cluster = self.cluster

@@ -93,6 +93,7 @@ class SimTransport(FileDescriptor):
         self.disconnected, self.connected = 1, 0
         self._reading = self._writing = False
         self._inbox.clear()
+        self._reactor.wires.pop(self, None)
         last(self.out)
 
     def hang_up(self, reason: Failure) -> None:
