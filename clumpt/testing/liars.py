@@ -213,8 +213,11 @@ class Poisoner(Vice):
     """Claims to hold everything, and gives wrong bytes."""
 
     def act(self, links: Sequence[ILink]) -> None:
-        """Boast."""
+        """Boast, and offer."""
         self.boast(links)
+        for link in links:
+            for package in self.packages():
+                link.offer(package.sha256, self.random.randrange(package.pieces.count))
 
     def hashes_wanted(self, link: ILink, digest: Digest) -> bytes:
         """The right number of wrong ones, or rubbish."""

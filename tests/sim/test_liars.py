@@ -1,5 +1,6 @@
 """Peers that do harm, in good weather: nobody is held up for long, and who can be named is named (L3)."""
 
+from clumpt.config import LimitsSection
 from clumpt.testing.cluster import Cluster
 from clumpt.testing.drill import apart
 from clumpt.testing.invariants import check_at_rest
@@ -17,6 +18,8 @@ from tests.sim.case import ClusterTestCase
 
 #: Seconds that three small updates may take: requests that nobody answers are given up after 30.
 BOUND = 120.0
+#: So slow that there is time to do harm meanwhile.
+SLOW = LimitsSection(upload=50_000)
 
 
 class LiarTests(ClusterTestCase):
@@ -25,7 +28,7 @@ class LiarTests(ClusterTestCase):
     def harm(self, kind: type[Vice]) -> Cluster:
         """Three updates among such liars."""
         with apart():
-            cluster = Cluster(17, 5, vices=(kind, kind))
+            cluster = Cluster(17, 5, limits=SLOW, vices=(kind, kind))
             try:
                 cluster.world.run_for(3.0)
                 for size in (200, 70_000, 200_000):
