@@ -30,7 +30,7 @@ from clumpt.agent.serve import Server
 from clumpt.agent.spread import Spread
 from clumpt.agent.sync import DIRECTORY, Sync
 from clumpt.aio import deferred, unattended
-from clumpt.errors import DirectoryRefused, DirectoryUnavailable, StoreFull
+from clumpt.errors import DirectoryRefused, DirectoryUnavailable, IdentityError, StoreFull
 from clumpt.idset import IdSet
 from clumpt.interfaces import (
     IDirectory,
@@ -180,6 +180,7 @@ class Agent:
         """
         self.chain.restore()
         self.agenda.states.update(self._journal.states())
+        self.roster.recall()
         await self._read_directory()
         if self._stopped:
             return
@@ -210,12 +211,14 @@ class Agent:
             try:
                 await self.roster.refresh()
                 return
-            except (DirectoryUnavailable, DirectoryRefused) as trouble:
-                if self.roster.restore():
+            except (DirectoryUnavailable, DirectoryRefused, IdentityError) as trouble:
+                # A directory that was set back may have an older statement of this peer than is known here.
+                known = self.roster.enrolled or not isinstance(trouble, IdentityError)
+                if known and self.roster.restore():
                     self._log.warn("starting from what is known here: {trouble}", trouble=trouble)
                     self.sync.directory_trouble = str(trouble)
                     return
-                if isinstance(trouble, DirectoryRefused):
+                if not isinstance(trouble, DirectoryUnavailable):
                     raise
                 self._log.warn("waiting for the directory: {trouble}", trouble=trouble)
             await self._pause()

@@ -33,6 +33,7 @@ class Roster:
 
     @ivar me: this peer's own entry, None until the first L{refresh} that found it.
     @ivar settings: the deployment's settings with this peer's overrides.
+    @ivar enrolled: did the directory know this peer when it was last asked?
     """
 
     name: PeerName
@@ -41,6 +42,7 @@ class Roster:
     _keyring: IKeyring
     me: Peer | None = field(default=None, init=False)
     settings: Settings | None = field(default=None, init=False)
+    enrolled: bool = field(default=False, init=False)
     _member: Member | None = field(default=None, init=False)
     _neighbours: dict[PeerName, Peer] = field(factory=dict, init=False)
     _members: dict[PeerName, Peer] = field(factory=dict, init=False)
@@ -74,6 +76,17 @@ class Roster:
         peer = self._neighbours.get(name) or self._members.get(name)
         return self.me is not None and peer is not None and bool(peer.rack) and peer.rack == self.me.rack
 
+    def recall(self) -> None:
+        """Look again at the statements known before the start, so that no older one takes their place."""
+        raw = self._journal.cached("peers")
+        for peer in decode_peers(raw) if raw is not None else []:
+            try:
+                self._keyring.member(peer.member)
+            except (BadDocument, Untrusted) as wrong:
+                self._log.info(
+                    "what was known of {peer} is not good any more: {wrong}", peer=peer, wrong=wrong
+                )
+
     def restore(self) -> bool:
         """Take what the journal kept; False if it has nothing yet."""
         settings, mine = self._journal.cached("settings"), self._journal.cached("peers")
@@ -93,6 +106,7 @@ class Roster:
         """
         settings = await self._directory.settings()
         me = await self._directory.peer(self.name)
+        self.enrolled = me is not None
         if me is None:
             raise IdentityError(
                 f"the directory has no peer {self.name}: enrol it with clumptconf add {self.name}"

@@ -53,6 +53,16 @@ class _Known:
             self.told.discard(oldest)
         return known
 
+    def lost(self, digest: Digest, bits: Bits, count: int, seqs: IdSet) -> bool:
+        """The peer holds no more than these pieces: did its disk lose some?  Then it is to be told anew."""
+        whole = any(seq in self.seqs for seq in seqs) and len(bits) < count
+        if not whole and not self.pieces.get(digest, Bits()).value & ~bits.value:
+            return False
+        self.seqs, self.informed = self.seqs - seqs, self.informed - seqs
+        self.pieces.pop(digest, None)
+        self.told.discard(digest)
+        return True
+
 
 @define(eq=False)
 class Spread:
@@ -166,6 +176,9 @@ class Spread:
         """A package begins to arrive: who is known to hold it, and who else may?"""
         seqs = self._agenda.users(package.sha256)
         for peer, known in list(self._known.items()):
+            # Whoever was told that it is here, before it was lost, does not tell that it has it too.
+            known.told.discard(package.sha256)
+            known.informed = known.informed - IdSet.of(seqs)
             if any(seq in known.seqs for seq in seqs):
                 self._fetcher.learn(peer, package.sha256, Bits.full(package.pieces.count))
             elif package.sha256 in known.pieces:
@@ -187,7 +200,10 @@ class Spread:
         package, known = self._server.package(digest), self._known.get(link.peer)
         if package is None or known is None:
             return
-        bits = known.saw(digest, Bits.decode(raw, package.pieces.count))
+        bits = Bits.decode(raw, package.pieces.count)
+        if known.lost(digest, bits, package.pieces.count, IdSet.of(self._agenda.users(digest))):
+            self._server.uplink.forget(link.peer, digest)
+        bits = known.saw(digest, bits)
         self._fetcher.learn(link.peer, digest, bits)
         self._server.uplink.saw(link.peer, package, bits)
         if self._server.held(package).value & ~bits.value or self._fetcher.wants(digest):

@@ -126,6 +126,11 @@ class Uplink:
             offers.lost(peer)
         self.go_on()
 
+    def forget(self, peer: PeerName, digest: Digest) -> None:
+        """C{peer} lost pieces of this package."""
+        if digest in self._offers:
+            self._offers[digest].lost(peer)
+
     def declined(self, peer: PeerName, digest: Digest, index: int) -> None:
         """C{peer} does not want what was offered."""
         if digest in self._offers:
