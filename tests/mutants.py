@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -160,6 +161,119 @@ MUTANTS = (
         "        if False:\n",
         ("tests.test_table",),
     ),
+    # The bugs below are noticed by what they do to a whole cluster.
+    Mutant(
+        "unsigned updates are taken",
+        "clumpt/trust/dsse.py",
+        "        if len(signers) < threshold:",
+        "        if False:",
+        ("tests.sim.test_liars",),
+    ),
+    Mutant(
+        "news are not passed on",
+        "clumpt/agent/agent.py",
+        "            self.spread.joined(joined)\n",
+        "            pass\n",
+        ("tests.sim.test_scale",),
+    ),
+    Mutant(
+        "what is not on disk yet is reported",
+        "clumpt/agent/agent.py",
+        "self.chain.head - len(self._undone),",
+        "self.chain.head,",
+        (STORMS,),
+    ),
+    Mutant(
+        "what was done is not remembered over a restart",
+        "clumpt/agent/agent.py",
+        "        self.agenda.states.update(self._journal.states())\n",
+        "",
+        (STORMS,),
+    ),
+    Mutant(
+        "two updates are run at the same time",
+        "clumpt/agent/queue.py",
+        "        if self._running is None and not self._stopped",
+        "        if not self._stopped",
+        (STORMS,),
+    ),
+    Mutant(
+        "a run that was under way is begun again after a restart",
+        "clumpt/agent/queue.py",
+        "self._journal.attempts(entry.seq) if begun else self._journal.intend(entry.seq)",
+        "self._journal.intend(entry.seq)",
+        (STORMS,),
+    ),
+    Mutant(
+        "a run that was cut off counts as a success",
+        "clumpt/agent/queue.py",
+        "        self._agenda.stuck.add(entry.seq)\n        self._settle(entry, outcome)\n",
+        "        self._settle(entry, Outcome(State.DONE, 0))\n",
+        (STORMS,),
+    ),
+    Mutant(
+        "there is only one round",
+        "clumpt/agent/sync.py",
+        "            self._later(self._roster.interval)\n\n    async def _round",
+        "            pass\n\n    async def _round",
+        (STORMS,),
+    ),
+    Mutant(
+        "what nobody wants is offered for ever",
+        "clumpt/agent/offers.py",
+        "            if view.refusals > REFUSALS and not self.source:",
+        "            if False:",
+        (STORMS, "tests.test_offers"),
+    ),
+    Mutant(
+        "a daemon that stops leaves timers",
+        "clumpt/agent/fetch.py",
+        "            if timer.active():\n                timer.cancel()\n",
+        "            pass\n",
+        (STORMS,),
+    ),
+    Mutant(
+        "wrong pieces are kept, and the whole is not looked at",
+        "clumpt/store/assembly.py",
+        "        if not self.hashes.matches(index, data):\n            return False\n",
+        "",
+        ("tests.sim.test_liars",),
+    ),
+    Mutant(
+        "a full disk ends the daemon",
+        "clumpt/agent/report.py",
+        "        except StoreFull as full:",
+        "        except ZeroDivisionError as full:",
+        (STORMS,),
+    ),
+    Mutant(
+        "a peer that lost its neighbours asks nobody else",
+        "clumpt/agent/sync.py",
+        "        if await self._try(self._roster.members(), first=self._fanout):\n            return\n",
+        "",
+        ("tests.sim.test_states", "tests.test_sync"),
+    ),
+    Mutant(
+        "an old statement of a peer is as good as a new one",
+        "clumpt/trust/keyring.py",
+        "        if stated[0] < seen[0]:",
+        "        if False:",
+        ("tests.test_trust_keyring",),
+    ),
+    Mutant(
+        "a group's ring is left out",
+        "clumpt/graph.py",
+        "        if len(ring) > 1:",
+        "        if False:",
+        ("tests.test_graph",),
+    ),
+    Mutant(
+        "a frame may be as long as it says",
+        "clumpt/protocols/framing.py",
+        "        if not shape.head < size <= shape.limit + 1:",
+        "        if not shape.head < size:",
+        ("tests.test_protocol_framing",),
+    ),
 )
 
 
@@ -184,7 +298,7 @@ def noticed(mutant: Mutant, folder: Path) -> bool:
     path.write_text(text.replace(mutant.old, mutant.new))
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "twisted.trial", *mutant.tests],
+            [sys.executable, "-m", "twisted.trial", "--exitfirst", *mutant.tests],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(folder), "CLUMPT_SEEDS": SEEDS},
             timeout=LONGEST,
@@ -206,9 +320,12 @@ def main(names: list[str]) -> int:
         folder = Path(made)
         list(copied(folder))
         for mutant in chosen:
+            began = time.monotonic()
             found = noticed(mutant, folder)
             survivors += not found
-            print(f"{'noticed ' if found else 'SURVIVED'}  {mutant.name}", flush=True)
+            took, where = time.monotonic() - began, ", ".join(mutant.tests)
+            word = "noticed" if found else "SURVIVED"
+            print(f"{word:8}  {took:5.0f} s  {mutant.name:58}  {where}", flush=True)
     print(f"{len(chosen) - survivors} of {len(chosen)} noticed")
     return 1 if survivors or not chosen else 0
 

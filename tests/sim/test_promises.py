@@ -1,0 +1,144 @@
+"""Single misfortunes, one at a time: what storms find only now and then."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Any
+
+from clumpt.config import LimitsSection
+from clumpt.model import Action, Interrupted, Outcome, State, Update
+from clumpt.testing.cluster import Cluster
+from clumpt.testing.drill import apart
+from clumpt.testing.invariants import check_at_rest, check_stopped
+from clumpt.testing.liars import Mute
+from clumpt.testing.machine import Machine
+from clumpt.testing.memory_installer import Fate
+from tests.sim.case import ClusterTestCase
+
+
+def slow(update: Update, attempt: int, random: Random) -> Fate:
+    """A run that succeeds after ten seconds, and changes the node at some moment before."""
+    return Fate(Outcome(State.DONE, 0, "", 10.0), 10.0)
+
+
+@contextmanager
+def a_cluster(**words: Any) -> Iterator[Cluster]:
+    """Four peers that are linked, in fair weather."""
+    with apart():
+        cluster = Cluster(2, 4, **words)
+        try:
+            cluster.world.run_for(3.0)
+            yield cluster
+        finally:
+            cluster.close()
+
+
+class DiskTests(ClusterTestCase):
+    """Disks that are full, and power that fails."""
+
+    def test_full_disk(self) -> None:
+        """What is not on disk is not reported; when there is room again, the peer catches up by itself."""
+        with a_cluster() as cluster:
+            machine = cluster.up[0]
+            machine.disk.limit = machine.disk.used + 10
+            for _ in range(3):
+                cluster.give(cluster.sign(size=200), [cluster.up[1].name])
+                cluster.world.run_for(10.0)
+            assert machine.told is not None
+            self.assertEqual((machine.told.head, machine.told.settled), (0, 0))
+            machine.disk.limit = None
+            cluster.world.run_until(cluster.agrees, within=2 * cluster.interval + 20.0, every=0.5)
+            check_at_rest(cluster)
+
+    def cut_off(self, cluster: Cluster, interrupted: Interrupted) -> Machine:
+        """A peer whose power failed while it ran update 1; it is back, and has had time to go on."""
+        machine = cluster.up[0]
+        cluster.give(cluster.sign(size=200, interrupted=interrupted), [machine.name])
+        cluster.world.run_until(lambda: bool(machine.installed.runs), within=1.0)
+        cluster.world.run_for(5.0)
+        cluster.power_loss(machine.address)
+        cluster.world.run_for(1.0)
+        cluster.boot(machine.address)
+        cluster.world.run_for(30.0)
+        return machine
+
+    def test_hold(self) -> None:
+        """Nobody knows how it ended: it is held, and said to be; a retry settles it (I6)."""
+        with a_cluster(plan=slow) as cluster:
+            machine = self.cut_off(cluster, Interrupted.HOLD)
+            self.assertIs(machine.agent.agenda.states[1], State.HELD)
+            assert machine.told is not None
+            self.assertEqual((machine.told.settled, machine.told.failures[0].state), (0, State.HELD))
+            first = cluster.keys.entries[0].update
+            cluster.give(cluster.sign(packages=first.packages, retries=1), [machine.name])
+            cluster.world.run_until(cluster.agrees, within=60.0, every=0.5)
+            self.assertIs(machine.agent.agenda.states[1], State.SKIPPED)
+            check_at_rest(cluster)
+
+    def test_rerun(self) -> None:
+        """It is run once more, and not again (I6)."""
+        with a_cluster(plan=slow) as cluster:
+            machine = self.cut_off(cluster, Interrupted.RERUN)
+            self.assertEqual([ran.cut for ran in machine.installed.runs], [True, False])
+            cluster.world.run_until(cluster.agrees, within=60.0, every=0.5)
+            check_at_rest(cluster)
+
+    def test_flipped_bit(self) -> None:
+        """A package that a disk changed is not run but fetched again."""
+        with a_cluster(plan=slow) as cluster:
+            machine = cluster.up[0]
+            cluster.give(cluster.sign(size=200), [machine.name])
+            cluster.give(cluster.sign(size=200), [machine.name])
+            cluster.world.run_for(5.0)
+            machine.suspect = True
+            second = cluster.keys.entries[1].update.packages[0].sha256
+            path = machine.agent.repository.path(second)
+            machine.disk.bit_flip(path.relative_to("/memory").as_posix())
+            cluster.world.run_until(cluster.agrees, within=60.0, every=0.5)
+            self.assertEqual(machine.read(second), cluster.contents[second])
+
+
+class QuietTests(ClusterTestCase):
+    """When there is nothing to do, nothing is done."""
+
+    def test_quiet(self) -> None:
+        """A package that became unwanted half-way is soon offered no more (L4)."""
+        with a_cluster(limits=LimitsSection(upload=20_000)) as cluster:
+            cluster.give(cluster.sign(size=200_000), [cluster.up[0].name])
+            cluster.world.run_for(2.0)
+            withdrawal = cluster.sign(size=0, action=Action.WITHDRAW, withdraws=(1,))
+            cluster.give(withdrawal, [cluster.up[0].name])
+            cluster.world.run_until(cluster.agrees, within=60.0, every=0.5)
+            cluster.world.run_for(300.0)
+            before = cluster.world.events
+            cluster.world.run_for(cluster.interval)
+            self.assertLess(cluster.world.events - before, 100 * len(cluster.up))
+
+    def test_stopped(self) -> None:
+        """A daemon that waits for peers that do not answer, or are busy, leaves nothing when it stops."""
+        with a_cluster(vices=(Mute, Mute)) as cluster:
+            cluster.sign(size=200_000)
+            cluster.world.run_for(2 * cluster.interval)
+            for machine in cluster.up:
+                cluster.wait(cluster.stop(machine.address), within=30.0)
+                check_stopped(cluster, machine)
+
+
+class BackupTests(ClusterTestCase):
+    """A directory that is set back (R13)."""
+
+    def test_generations(self) -> None:
+        """An old membership does not come back with an old backup, and not with a restart either (I7)."""
+        with a_cluster(groups={"gpu": 0.0}, interval=10.0) as cluster:
+            backup = cluster.site.backup()
+            machine = cluster.up[0]
+            cluster.regroup(machine, ["gpu"])
+            cluster.world.run_for(15.0)
+            self.assertIn("gpu", machine.agent.roster.groups)
+            cluster.set_back(backup)
+            cluster.world.run_for(15.0)
+            self.assertIn("gpu", machine.agent.roster.groups)
+            cluster.crash(machine.address)
+            cluster.boot(machine.address)
+            cluster.world.run_for(15.0)
+            self.assertIn("gpu", machine.agent.roster.groups)
