@@ -180,7 +180,6 @@ class Agent:
         """
         self.chain.restore()
         self.agenda.states.update(self._journal.states())
-        self.roster.recall()
         await self._read_directory()
         if self._stopped:
             return
@@ -213,8 +212,7 @@ class Agent:
                 return
             except (DirectoryUnavailable, DirectoryRefused, IdentityError) as trouble:
                 # A directory that was set back may have an older statement of this peer than is known here.
-                known = self.roster.enrolled or not isinstance(trouble, IdentityError)
-                if known and self.roster.restore():
+                if (self.roster.enrolled or not isinstance(trouble, IdentityError)) and self.roster.restore():
                     self._log.warn("starting from what is known here: {trouble}", trouble=trouble)
                     self.sync.directory_trouble = str(trouble)
                     return

@@ -76,7 +76,7 @@ class Roster:
         peer = self._neighbours.get(name) or self._members.get(name)
         return self.me is not None and peer is not None and bool(peer.rack) and peer.rack == self.me.rack
 
-    def recall(self) -> None:
+    def _recall(self) -> None:
         """Look again at the statements known before the start, so that no older one takes their place."""
         raw = self._journal.cached("peers")
         for peer in decode_peers(raw) if raw is not None else []:
@@ -104,6 +104,8 @@ class Roster:
         Fails with L{clumpt.errors.DirectoryUnavailable} (what was known stays), or with
         L{clumpt.errors.IdentityError} if this peer is not enrolled or its statement is not good.
         """
+        if self._member is None:
+            self._recall()
         settings = await self._directory.settings()
         me = await self._directory.peer(self.name)
         self.enrolled = me is not None
