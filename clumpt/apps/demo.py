@@ -25,6 +25,7 @@ from clumpt.apps.demonstration.place import Found, found
 from clumpt.apps.demonstration.show import show_on
 from clumpt.apps.demonstration.summary import VERSION, Summary
 from clumpt.apps.oneshot import Status, ToolOptions, nowhere
+from clumpt.apps.words import AnyOrder
 from clumpt.errors import BadInput, NothingMatched
 
 #: The scenario, and the least peers that can play it, and the usual one.
@@ -34,10 +35,14 @@ LEAST_FOR = {"": 2, PAPER: 12}
 PATIENCE, LOOK = 20.0, 0.1
 
 
-class DemoOptions(ToolOptions):
-    """The words after C{clumpt demo}."""
+class DemoOptions(AnyOrder, ToolOptions):
+    """
+    The words after C{clumpt demo}.
 
-    synopsis = "demo [FILE...] [options]"
+    @ivar words: as they were given.
+    """
+
+    synopsis = "[FILE...] [options]"
     longdesc = (
         "Runs a cluster of 20 peers on this machine, installs packages on it, and cleans up.  It needs no"
         " root, and touches nothing outside of a temporary folder.  FILE is a package to install on it:"
@@ -59,6 +64,11 @@ class DemoOptions(ToolOptions):
     logger = "clumpt.apps.oneshot.mistakes_observer"
     #: Nothing may be left behind, however busy the machine is.
     grace = 60.0
+
+    def parseOptions(self, options: list[str] | None = None) -> None:
+        """Parse; ends the process if the words cannot be used."""
+        self.words = list(options or [])
+        super().parseOptions(options)
 
     def parseArgs(self, *files: str) -> None:
         """Take the packages."""
@@ -95,7 +105,7 @@ class DemoOptions(ToolOptions):
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         report = os.environ.get(REPORT, "")
         if self["keep"] and not report:
-            return leave_running(reactor, sys.argv[1:], os.environ)
+            return leave_running(reactor, ["demo", *self.words], os.environ)
         if report:
             # Neither Ctrl-C nor the end of the terminal is meant for what is left running.
             os.setsid()

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
+
+from clumpt.aio import deferred
 
 #: The variable that tells the process in the background where to report.
 REPORT = "CLUMPT_DEMO_REPORT"
@@ -32,19 +34,9 @@ class _Started(ProcessProtocol):
     @ivar ready: fires with the exit status that it reports, or has.
     """
 
-    ready: Deferred[int] = field(init=False)
-    _ended: Deferred[None] = field(factory=Deferred, init=False)
+    ready: Deferred[int] = field(factory=Deferred, init=False)
+    ended: Deferred[None] = field(factory=Deferred, init=False)
     _said: bytes = field(default=b"", init=False)
-
-    @ready.default
-    def _cancellable(self) -> Deferred[int]:
-        # Whoever is interrupted waits until nothing is left.
-        return Deferred(self._cancel)
-
-    def _cancel(self, ready: Deferred[int]) -> None:
-        # Any: of IProcessTransport; typed otherwise in ProcessProtocol.
-        transport: Any = self.transport
-        transport.signalProcess("TERM")
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         """It reports its status: all is up, and it stays."""
@@ -59,9 +51,11 @@ class _Started(ProcessProtocol):
         if not self.ready.called:
             code = ended.exitCode
             self.ready.callback(128 + int(ended.signal or 0) if code is None else code)
+        self.ended.callback(None)
 
 
-def leave_running(reactor: Any, words: Sequence[str], environment: Mapping[str, str]) -> Deferred[int]:
+@deferred
+async def leave_running(reactor: Any, words: Sequence[str], environment: Mapping[str, str]) -> int:
     """
     Run C{clumpt} with C{words} in the background, with our stdout and stderr until it is ready.
 
@@ -73,7 +67,14 @@ def leave_running(reactor: Any, words: Sequence[str], environment: Mapping[str, 
     with Path(os.devnull).open() as nothing:
         descriptors: Any = {0: nothing.fileno(), 1: 1, 2: 2, _DESCRIPTOR: "r"}
         reactor.spawnProcess(started, argv[0], argv, env=env, path=None, childFDs=descriptors)
-    return started.ready
+    try:
+        return await started.ready
+    except CancelledError:
+        # Any: of IProcessTransport; typed otherwise in ProcessProtocol.
+        transport: Any = started.transport
+        transport.signalProcess("TERM")
+        await started.ended
+        raise
 
 
 def stay(status: int, report: str, log: Path) -> None:

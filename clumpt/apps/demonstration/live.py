@@ -17,7 +17,7 @@ from clumpt.model import GroupName, PeerName
 from clumpt.progress import Stage
 
 #: Characters in a bar, and peers that are shown giving.
-WIDTH, GIVERS = 40, 6
+WIDTH, GIVERS = 24, 6
 _MARGIN = " " * 10
 
 

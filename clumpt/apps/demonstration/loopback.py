@@ -6,6 +6,7 @@ All of 127.0.0.0/8 is this machine, so that nobody else can reach it and no othe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from errno import EADDRINUSE, EADDRNOTAVAIL
 from random import Random
 from socket import AF_INET, SOCK_STREAM, socket
@@ -60,11 +61,16 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def free_net(random: Random) -> Net:
-    """A part of the loopback that no other demonstration uses; raises L{BadInput} if none is found."""
+def free_net(random: Random, free: Callable[[str, int], bool] = is_free) -> Net:
+    """
+    A part of the loopback that no other demonstration uses.
+
+    @param free: does nobody listen at this address and port?
+    @raise BadInput: if none is found.
+    """
     for _ in range(_TRIES):
         net = Net(f"127.{random.randint(1, 254)}.{random.randint(0, 255)}")
-        if is_free(net.directory, LDAPS) and is_free(net.peer(1), NOTIFY):
+        if free(net.directory, LDAPS) and free(net.peer(1), NOTIFY):
             return net
     raise BadInput(
         "the loopback is full of demonstrations: clumpt demo --stop ends those that were left running"
