@@ -192,7 +192,7 @@ class NurseryTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor: Any = Starter()
-        self.nursery = Nursery(self.reactor)
+        self.nursery = Nursery(self.reactor, Path(self.mktemp()))
         self.nursery.open()
         self.addCleanup(lambda: [os.close(number) for number in self.reactor.kept])
         self.ends: list[type[BaseException]] = []

@@ -14,6 +14,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint
 from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.usage import UsageError
@@ -33,6 +34,8 @@ from clumpt.trust.files import read
 
 #: Where clumptconf puts what the server needs, and where the server keeps its entries.
 TLS, STATE = Path("/etc/clumpt/directory"), Path("/var/lib/clumpt-directory")
+#: Seconds between two looks whether everything can still be kept.
+LOOK = 1.0
 #: The most that a port can be.
 _LAST_PORT = 65535
 
@@ -65,7 +68,7 @@ def tls_options(folder: Path) -> Any:
     )
     try:
         return server_options(*pems)
-    except (SSL.Error, crypto.Error) as wrong:
+    except (SSL.Error, crypto.Error, ValueError) as wrong:
         raise BadInput(f"the files in {folder} are no certificate, key and authority in PEM") from wrong
 
 
@@ -158,6 +161,7 @@ class DirectoryService(Service):
     _reactor: Any
     _ended: Callable[[int], None]
     _server: DirectoryServer | None = field(default=None, init=False)
+    _looking: IDelayedCall | None = field(default=None, init=False)
     log = Logger()
 
     def startService(self) -> None:
@@ -185,6 +189,15 @@ class DirectoryService(Service):
             port=server.listening.ldaps,
         )
         tell_systemd(os.environ)
+        self._look(store)
+
+    def _look(self, store: Store) -> None:
+        """End rather than be there and answer nothing."""
+        if store.broken:
+            self.log.critical("the directory cannot be kept on the disk any more: ending")
+            self._ended(int(Status.UNEXPECTED))
+        else:
+            self._looking = self._reactor.callLater(LOOK, self._look, store)
 
     def _failed(self, failure: Failure) -> None:
         if isinstance(failure.value, ClumptError):
@@ -197,6 +210,8 @@ class DirectoryService(Service):
     def stopService(self) -> Deferred[None] | None:
         """End cleanly; fires when everything is kept."""
         super().stopService()
+        if self._looking is not None and self._looking.active():
+            self._looking.cancel()
         return self._stop(self._server) if self._server is not None else None
 
     @deferred

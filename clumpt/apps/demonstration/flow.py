@@ -95,7 +95,7 @@ class Demonstration:
         reactor = self._cluster.reactor
         if self.wishes.processes:
             return Processes(reactor, self._cluster.directory)
-        nursery = Nursery(reactor)
+        nursery = Nursery(reactor, self._cluster.place.log)
         nursery.open()
         self._cluster.at_end(nursery.close)
         return InProcess(reactor, self._cluster.in_thread, nursery)

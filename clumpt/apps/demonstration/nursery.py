@@ -69,9 +69,14 @@ class _Children(ProcessProtocol):
 @implementer(IReactorProcess)
 @define(eq=False)
 class Nursery:
-    """Starts helpers, and nothing else."""
+    """
+    Starts helpers, and nothing else.
+
+    @ivar log: where mistakes of the process go: our own stderr may have to end before it does.
+    """
 
     _reactor: IReactorProcess
+    _log: Path
     _children: _Children = field(factory=_Children, init=False)
     _asking: socket.socket | None = field(default=None, init=False)
     _number: int = field(default=0, init=False)
@@ -80,8 +85,8 @@ class Nursery:
         """Start the process that the helpers are copies of."""
         self._asking, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         argv = (sys.executable, "-c", f"from {__name__} import main; main()")
-        descriptors: Any = {0: "w", 1: "r", 2: 2, _SOCKET: theirs.fileno()}
-        with theirs:
+        with theirs, self._log.open("a") as log:
+            descriptors: Any = {0: "w", 1: "r", 2: log.fileno(), _SOCKET: theirs.fileno()}
             self._reactor.spawnProcess(self._children, argv[0], argv, env=None, childFDs=descriptors)
 
     def spawnProcess(
