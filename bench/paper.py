@@ -22,7 +22,7 @@ from clumpt.apps.demonstration import deployment
 from clumpt.apps.demonstration.bare_peers import BareInProcess, BareProcesses
 from clumpt.apps.demonstration.cluster import Cluster
 from clumpt.apps.demonstration.figures import table
-from clumpt.apps.demonstration.paper import INTERVAL, Evaluation
+from clumpt.apps.demonstration.paper import INTERVAL, Evaluation, Extent
 from clumpt.apps.oneshot import steady
 
 PEERS = 20
@@ -73,7 +73,7 @@ async def main(reactor: Any, words: argparse.Namespace) -> None:
         processes = BareProcesses(reactor, cluster.directory)
         peers = BareInProcess(reactor) if words.in_process else processes
         cluster.run_with(peers)
-        evaluation = Evaluation(cluster, peers, deployment.nodes(PEERS), SystemRandom(), words.table)
+        evaluation = Evaluation(cluster, peers, deployment.nodes(PEERS), SystemRandom(), Extent(words.table))
         lines = list(table(await evaluation.run(), goals=True))
         if not words.in_process:
             say("nothing happens")

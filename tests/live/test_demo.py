@@ -5,13 +5,23 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
+from unittest import mock
 
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
+from twisted.internet import reactor
+from twisted.trial.unittest import SkipTest, SynchronousTestCase, TestCase
 
+from clumpt.aio import deferred
+from clumpt.apps.demonstration.bare_peers import BareInProcess, BareProcesses, Measured
+from clumpt.apps.demonstration.cluster import Cluster
+from clumpt.apps.demonstration.deployment import nodes
 from clumpt.apps.demonstration.leftovers import running
+from clumpt.apps.demonstration.paper import INTERVAL, Evaluation, Extent
 from clumpt.install.managers import MANAGERS
 from tests.live.debs import make_deb
 
@@ -89,26 +99,6 @@ class DemoTests(DemoCase):
         summary = self.demo("--directory", "slapd")
         self.assertEqual(summary["directory"], "slapd")
         self.assert_spread(summary)
-        self.assert_nothing_left()
-
-    def test_paper(self) -> None:
-        """The paper's evaluation comes to its end, with all that it names."""
-        code = (
-            "from clumpt.apps.demonstration import paper; paper.TABLE, paper.WHILE, paper.SILENT = 24, 4, 2; "
-        )
-        words = ["demo", "--json", "-n", "12", "--scenario", "paper"]
-        process = subprocess.run(
-            [sys.executable, "-c", code + COMMAND, *words],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=LONGEST,
-            check=False,
-        )
-        figures = json.loads(process.stdout)["figures"]
-        self.assertEqual(
-            [figure["requirement"] for figure in figures], ["R81", "R82", "R84", "R83, R86", "R85"]
-        )
         self.assert_nothing_left()
 
     def test_lines(self) -> None:
@@ -215,3 +205,40 @@ class KeepTests(DemoCase):
         process.send_signal(signal.SIGINT)
         self.assertEqual(process.wait(LONGEST), 130)
         self.assert_nothing_left()
+
+
+class PaperTests(TestCase):
+    """The paper's evaluation, shortened."""
+
+    timeout = LONGEST
+
+    @deferred
+    async def evaluate(self, make: Callable[[Cluster], Measured]) -> None:
+        folder = self.mktemp()
+        Path(folder).mkdir()
+        self.patch(tempfile, "tempdir", folder)
+        # What the processes are to find that are started in there.
+        environment = mock.patch.dict(os.environ, PYTHONPATH=str(ROOT))
+        environment.start()
+        self.addCleanup(environment.stop)
+        cluster = Cluster(reactor, "embedded", lambda text: None)
+        try:
+            await cluster.open(INTERVAL)
+            peers = make(cluster)
+            cluster.run_with(peers)
+            extent = Extent(table=6, joining=3, off=2, during=2, silent=2)
+            figures = await Evaluation(cluster, peers, nodes(6), Random(1), extent).run()
+        finally:
+            await cluster.close()
+        self.assertEqual([figure.requirement for figure in figures], ["R81", "R82", "R84", "R83, R86", "R85"])
+        self.assertEqual([len(figure.values) for figure in figures], [3, 3, 2, 1, 1])
+        self.assertEqual(list(Path(folder).iterdir()), [])
+        self.assertEqual(list(running(Path(folder).absolute())), [])
+
+    async def test_in_process(self) -> None:
+        """It comes to its end, with all that it names."""
+        await self.evaluate(lambda cluster: BareInProcess(reactor))
+
+    async def test_processes(self) -> None:
+        """The same with a process for each peer."""
+        await self.evaluate(lambda cluster: BareProcesses(reactor, cluster.directory))

@@ -29,16 +29,29 @@ from clumpt.model import Action, PeerName, Seq
 from clumpt.order import Order
 from clumpt.store.offered import Offered
 
-#: The table of the paper's first evaluation (R81), and its packages' bytes (R82).
-TABLE, LEAST, MOST = 223, 2_000, 20_000
-#: Peers at first, peers off, and updates while peers come or are off (R83-R86).
-FIRST, OFF, WHILE = 4, 5, 50
-#: Updates submitted while peers join, and while some are silent.
-JOINING, SILENT = 20, 20
+#: Bytes in the paper's packages (R82), and peers at first (R85).
+LEAST, MOST, FIRST = 2_000, 20_000, 4
 #: Seconds between the rounds of synchronisation.
 INTERVAL = 30.0
 #: Seconds after which something is given up, and between two looks.
 PATIENCE, LOOK = 60.0, 0.005
+
+
+@frozen
+class Extent:
+    """
+    How much is done.
+
+    @ivar table: updates in the table when a peer comes that has nothing (R81).
+    @ivar joining: those of them that are submitted while peers join (R85).
+    @ivar off: peers that are off or silent, C{during} so many updates, or C{silent} (R83, R84).
+    """
+
+    table: int = 223
+    joining: int = 20
+    off: int = 5
+    during: int = 50
+    silent: int = 20
 
 
 @frozen
@@ -51,17 +64,13 @@ class Told:
 
 @define(eq=False)
 class Evaluation:
-    """
-    Does everything once.
-
-    @ivar table: updates in the table when all that is new was submitted.
-    """
+    """Does everything once."""
 
     _cluster: Cluster
     _peers: Measured
     _nodes: Sequence[Node]
     _random: Random
-    _table: int = TABLE
+    _extent: Extent = Extent()
     _made: Iterator[Path] = field(init=False)
 
     @_made.default
@@ -95,7 +104,7 @@ class Evaluation:
         await self._cluster.grow(first)
         self._cluster.say(f"{FIRST} peers grow to {len(self._nodes)}, while updates flow")
         joining = self._join(rest)
-        for _ in range(JOINING):
+        for _ in range(self._extent.joining):
             await self._submit()
         await joining
         began = time.time()
@@ -116,7 +125,7 @@ class Evaluation:
 
     async def _spread(self) -> Figure:
         """Many packages, one after the other, to all (R82)."""
-        count = self._table - JOINING
+        count = self._extent.table - self._extent.joining
         self._cluster.say(f"{count} packages, each to all {len(self._nodes)} peers")
         values = [await self._reach(self._names) for _ in range(count)]
         return Figure(
@@ -131,18 +140,18 @@ class Evaluation:
     async def _late(self) -> Figure:
         """Half of the peers come without anything (R80, R81)."""
         late = self._random.sample(self._names, len(self._nodes) // 2)
-        self._cluster.say(f"{len(late)} peers start with nothing, {self._table} updates behind")
+        self._cluster.say(f"{len(late)} peers start with nothing, {self._extent.table} updates behind")
         await self._peers.stop(late)
         for name in late:
             rmtree(self._cluster.place.state_of(name))
         await self._start(late)
-        await self._until(lambda: all(len(self._peers.times(name)) > self._table for name in late))
+        await self._until(lambda: all(len(self._peers.times(name)) > self._extent.table for name in late))
         values = []
         for name in late:
             times = self._peers.times(name)
             values.append(max(times.values()) - times[0])
         return Figure(
-            f"a peer starts and synchronises, {self._table} updates behind",
+            f"a peer starts and synchronises, {self._extent.table} updates behind",
             "R81",
             "mean 2.4 s, never over 7 s",
             7.0,
@@ -153,15 +162,16 @@ class Evaluation:
 
     async def _silent(self, worst: float) -> Figure:
         """Some peers are there and do not answer (R84)."""
-        silent = self._random.sample(self._names, OFF)
+        silent = self._random.sample(self._names, self._extent.off)
         others = [name for name in self._names if name not in silent]
-        self._cluster.say(f"{OFF} of the peers do not answer any more; {SILENT} packages to the others")
+        count = self._extent.silent
+        self._cluster.say(f"{len(silent)} peers do not answer any more; {count} packages to the others")
         await self._peers.silence(silent)
-        values = [await self._reach(others) for _ in range(SILENT)]
+        values = [await self._reach(others) for _ in range(count)]
         await self._peers.wake(silent)
         await self._agreed(self._names)
         return Figure(
-            f"the same with {OFF} of them silent, to the others",
+            f"the same with {self._extent.off} of them silent, to the others",
             "R84",
             "slower, by TCP time-outs",
             10.0,
@@ -171,16 +181,18 @@ class Evaluation:
 
     async def _back(self) -> Figure:
         """Some peers are off while much is submitted, and come back (R83, R86)."""
-        off = self._random.sample(self._names, OFF)
-        self._cluster.say(f"{OFF} peers are off during {WHILE} submissions, and come back")
+        off = self._random.sample(self._names, self._extent.off)
+        self._cluster.say(
+            f"{self._extent.off} peers are off during {self._extent.during} submissions, and come back"
+        )
         await self._peers.stop(off)
-        for _ in range(WHILE):
+        for _ in range(self._extent.during):
             await self._submit()
         began = time.time()
         await self._start(off)
         await self._agreed(self._names)
         return Figure(
-            f"{OFF} peers that were off during {WHILE} updates come back: all agree",
+            f"{len(off)} peers come back that were off during {self._extent.during} updates: all agree",
             "R83, R86",
             "always back to one state",
             2 * INTERVAL,
