@@ -70,10 +70,7 @@ class Answers:
                 lambda page: self._took(page, link.peer),
                 lambda failure: self._log.debug("no table: {failure}", failure=failure),
             )
-        membership = self._memberships.get(link.peer)
-        # An administrator's tool is in no group.
-        waits = membership is None or not membership.groups
-        self._spread.linked(link, head, self._chain.table.after(head), waits)
+        self._spread.linked(link, head, self._chain.table.after(head))
         self._sync.consider()
 
     def unlinked(self, link: ILink) -> None:

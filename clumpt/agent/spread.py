@@ -33,11 +33,9 @@ class _Known:
     What one linked peer was seen, and was told, to hold.
 
     @ivar seqs: updates whose packages it holds; C{informed}: those of which it was told that we do.
-    @ivar waits: does it wait to hear that we hold what it holds itself, as a submitter does (R64)?
     """
 
     link: ILink
-    waits: bool
     seqs: IdSet = IdSet()
     informed: IdSet = IdSet()
     pieces: dict[Digest, Bits] = field(factory=dict)
@@ -97,14 +95,10 @@ class Spread:
             if timer is not None and timer.active():
                 timer.cancel()
 
-    def linked(self, link: ILink, head: Seq, news: Sequence[Entry], waits: bool = True) -> None:
-        """
-        A link opened to a peer that knows everything up to C{head}; C{news} is what is beyond.
-
-        @param waits: does it wait to hear that we hold what it holds itself, as a submitter does (R64)?
-        """
+    def linked(self, link: ILink, head: Seq, news: Sequence[Entry]) -> None:
+        """A link opened to a peer that knows everything up to C{head}; C{news} is what is beyond."""
         self._gossip.linked(link.peer, head)
-        self._known[link.peer] = _Known(link, waits)
+        self._known[link.peer] = _Known(link)
         self._tell(link, self._gossip.lacking(link.peer, news), list(self._agenda.concerning()))
         for package in self._agenda.wanted(AHEAD):
             if self._fetcher.wants(package.sha256):
@@ -259,9 +253,8 @@ class Spread:
             self._inform(known, complete)
 
     def _inform(self, known: _Known, complete: Collection[Seq]) -> None:
-        """Say once on a link that we hold the packages of these, if that matters there."""
-        settled = known.informed if known.waits else known.informed | known.seqs
-        news = [seq for seq in complete if seq not in settled]
+        """Say once on a link that we hold the packages of these."""
+        news = [seq for seq in complete if seq not in known.informed]
         if news:
             known.informed = known.informed | IdSet.of(news)
             known.link.notify([], news)
