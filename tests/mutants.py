@@ -164,9 +164,9 @@ MUTANTS = (
     # The bugs below are noticed by what they do to a whole cluster.
     Mutant(
         "unsigned updates are taken",
-        "clumpt/trust/dsse.py",
-        "        if len(signers) < threshold:",
-        "        if False:",
+        "clumpt/trust/keyring.py",
+        "        quorum = self.root.quorum\n",
+        "        quorum = 0\n",
         ("tests.sim.test_liars",),
     ),
     Mutant(
@@ -181,7 +181,7 @@ MUTANTS = (
         "clumpt/agent/agent.py",
         "self.chain.head - len(self._undone),",
         "self.chain.head,",
-        (STORMS,),
+        ("tests.sim.test_promises",),
     ),
     Mutant(
         "what was done is not remembered over a restart",
@@ -209,7 +209,7 @@ MUTANTS = (
         "clumpt/agent/queue.py",
         "        self._agenda.stuck.add(entry.seq)\n        self._settle(entry, outcome)\n",
         "        self._settle(entry, Outcome(State.DONE, 0))\n",
-        (STORMS,),
+        ("tests.sim.test_promises",),
     ),
     Mutant(
         "there is only one round",
@@ -223,14 +223,14 @@ MUTANTS = (
         "clumpt/agent/offers.py",
         "            if view.refusals > REFUSALS and not self.source:",
         "            if False:",
-        (STORMS, "tests.test_offers"),
+        ("tests.sim.test_promises",),
     ),
     Mutant(
         "a daemon that stops leaves timers",
         "clumpt/agent/fetch.py",
         "            if timer.active():\n                timer.cancel()\n",
         "            pass\n",
-        (STORMS,),
+        ("tests.sim.test_promises",),
     ),
     Mutant(
         "wrong pieces are kept, and the whole is not looked at",
@@ -244,14 +244,14 @@ MUTANTS = (
         "clumpt/agent/report.py",
         "        except StoreFull as full:",
         "        except ZeroDivisionError as full:",
-        (STORMS,),
+        ("tests.sim.test_promises",),
     ),
     Mutant(
         "a peer that lost its neighbours asks nobody else",
         "clumpt/agent/sync.py",
         "        if await self._try(self._roster.members(), first=self._fanout):\n            return\n",
         "",
-        ("tests.sim.test_states", "tests.test_sync"),
+        ("tests.sim.test_promises",),
     ),
     Mutant(
         "an old statement of a peer is as good as a new one",
@@ -259,6 +259,20 @@ MUTANTS = (
         "        if stated[0] < seen[0]:",
         "        if False:",
         ("tests.test_trust_keyring",),
+    ),
+    Mutant(
+        "an old statement comes back with a restart",
+        "clumpt/agent/roster.py",
+        "            self._recall()\n",
+        "            pass\n",
+        ("tests.sim.test_promises",),
+    ),
+    Mutant(
+        "who lost a package does not tell",
+        "clumpt/agent/spread.py",
+        "            known.told.discard(package.sha256)\n",
+        "",
+        ("tests.sim.test_promises",),
     ),
     Mutant(
         "a group's ring is left out",

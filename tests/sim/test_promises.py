@@ -124,6 +124,28 @@ class QuietTests(ClusterTestCase):
                 check_stopped(cluster, machine)
 
 
+class NeighbourTests(ClusterTestCase):
+    """Peers whose neighbours are dead."""
+
+    def test_others(self) -> None:
+        """Who can reach no neighbour asks any other member of its groups, and is not isolated (R76)."""
+        with apart():
+            cluster = Cluster(3, 14, interval=10.0)
+            cluster.world.run_for(3.0)
+            machine = cluster.up[0]
+            near = set(cluster.enrolled[machine.name].neighbours)
+            near |= {peer.name for peer in cluster.enrolled.values() if machine.name in peer.neighbours}
+            self.assertLess(len(near), 13)
+            for other in cluster.up[1:]:
+                if other.name in near:
+                    cluster.power_loss(other.address)
+            cluster.world.run_for(120.0)
+            self.assertTrue(machine.agent._network.links())
+            assert machine.told is not None
+            self.assertEqual(machine.told.state, "active")
+            cluster.close()
+
+
 class BackupTests(ClusterTestCase):
     """A directory that is set back (R13)."""
 
