@@ -32,6 +32,8 @@ from clumpt.pieces import Bits, Digest, Pieces, piece_size
 LATENCY = 0.0005
 #: Seconds for which news of pieces are gathered.
 TELL = 0.1
+#: Pieces that are told of sooner.
+NEWS = 16
 #: Bytes around a small message: TCP, IP and Ethernet headers, a TLS record.
 AROUND = 66 + 22
 #: What a full segment carries of what it takes on the wire.
@@ -248,6 +250,7 @@ class Node:
                 self._ask(side, reply)
             else:
                 side.decline(reply.index)
+        self.uplink.go_on()
 
     def _ask(self, side: Side, ask: Ask) -> None:
         side.send(SMALL, side.there.wanted, side.back, ask.index)
@@ -267,7 +270,9 @@ class Node:
         if new:
             side.have(index)
             self.news |= 1 << index
-            if not self.telling:
+            if self.news.bit_count() >= NEWS or self.swarm.complete:
+                self.tell()
+            elif not self.telling:
                 self.telling = True
                 self.clock.callLater(TELL, self.tell)
             self.uplink.arrived(self.package, index)
@@ -278,9 +283,9 @@ class Node:
     def tell(self) -> None:
         """Tell the others what came."""
         news, self.news, self.telling = self.news, 0, False
-        for other in self.links.values():
-            if other.bits.bit_count() < self.swarm.count:
-                other.send(SMALL + 2 * news.bit_count(), other.there.saw, other.back, news)
+        for other in self.links.values() if news else ():
+            if not other.there.source:
+                other.send(SMALL + self.swarm.count // 8, other.there.saw, other.back, news)
 
     def pump(self) -> None:
         """Ask for what nobody offers."""
@@ -327,7 +332,7 @@ def run(
     """One spread; a line of figures."""
     clock, random = Clock(), Random(seed)
     rate = mbit * 1e6 / 8 * SHARE
-    told = min(peers, max(1, ceil(peers * percent / 100)))
+    told = min(peers, max(2, ceil(peers * percent / 100)))
     nodes = build(clock, size, peers, rate, random, known, told)
     source, others = nodes[0], nodes[1:]
     for node in others:

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from attrs import define, field
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -45,6 +45,15 @@ class OffersTests(SynchronousTestCase):
     def test_only_ours(self) -> None:
         """What nobody else is known to hold goes before what others can give as well."""
         offers = self.offers(A, B)
+        offers.saw(B, Bits(0b100))
+        offer = offers.choose(Bits(0b101), NONE, (), 0)
+        assert offer is not None
+        self.assertEqual(offer[1], 0)
+
+    def test_seed(self) -> None:
+        """That a peer holds everything, such as the submitter, says nothing of who lacks what."""
+        offers = self.offers(A, B)
+        offers.saw(C, Bits.full(COUNT))
         offers.saw(B, Bits(0b100))
         offer = offers.choose(Bits(0b101), NONE, (), 0)
         assert offer is not None
@@ -100,6 +109,16 @@ class OffersTests(SynchronousTestCase):
             made.append(offer)
         self.assertEqual([index for _, index in made], list(range(min(COUNT, 10 * LEAST_OF_SOURCE))))
 
+    def test_source_gives_again(self) -> None:
+        """What only a peer had that is gone is given again; what others are known to have is not."""
+        offers = self.offers(A, B, source=True)
+        offers.saw(A, Bits(0b0111))
+        offers.saw(B, Bits(0b0101))
+        offers.asked(B, 3)
+        offers.lost(A)
+        self.assertEqual(offers.choose(Bits(0b1111), NONE, (), 0), (B, 1))
+        self.assertIsNone(offers.choose(Bits(0b1111), NONE, (), 0))
+
     def test_source_loses(self) -> None:
         """What a peer was promised by a source and did not get is given to another."""
         offers = self.offers(A, source=True)
@@ -109,6 +128,7 @@ class OffersTests(SynchronousTestCase):
         offers.saw(B, NONE)
         self.assertEqual(offers.choose(Bits(1), NONE, (), 0), (B, 0))
 
+    @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(
         st.lists(
             st.tuples(

@@ -6,14 +6,15 @@ from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from clumpt.agent.submission import STALLED, Seeded, share
+from clumpt.agent.submission import STALLED, Errand, Seeded, share
 from clumpt.apps.submitting import Plan, Submitter, make_plan, submit
 from clumpt.errors import BadDocument, BadInput, IdentityError, Untrusted
 from clumpt.model import Action, Package, PeerName
 from clumpt.order import Order
-from clumpt.pieces import Bits, digest_of
+from clumpt.pieces import Bits, Digest, Pieces, digest_of, piece_size
 from clumpt.store.offered import Offered
 from tests.submitting import Cluster, FakeLink, FakePeer, package_file
+from tests.test_job import entry
 
 
 class ShareTests(SynchronousTestCase):
@@ -30,6 +31,22 @@ class ShareTests(SynchronousTestCase):
             (9, 0, 1),
         ):
             self.assertEqual(share(peers, percentage), wanted)
+
+
+class ToldTests(SynchronousTestCase):
+    """Who is told besides those who must receive."""
+
+    def errand(self, size: int, wanted: int) -> Errand:
+        """An errand with one package of C{size} bytes."""
+        pieces = Pieces(size, piece_size(size), Digest("0" * 64))
+        package = Package("a", "1", "all", "a.deb", Digest("1" * 64), pieces)
+        one = entry(1)
+        return Errand([evolve(one, update=evolve(one.update, packages=(package,)))], {}, {}, wanted)
+
+    def test_large(self) -> None:
+        """A large package does not depend on one peer; of a small one no copy more is sent than wanted."""
+        self.assertEqual([self.errand(size, 1).told for size in (1_000, 1_000_000)], [1, 2])
+        self.assertEqual(self.errand(1_000_000, 5).told, 5)
 
 
 class SubmissionTests(SynchronousTestCase):

@@ -157,6 +157,7 @@ class Agent:
             lambda: dict(self._network.links()),
             self._piece_arrived,
             self._completed,
+            self.server.uplink.go_on,
             self.server.uplink.missed,
             self._hindered,
             self._origin,

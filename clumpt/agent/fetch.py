@@ -49,6 +49,7 @@ class Fetcher:
     @ivar links: the open links, asked for anew each time.
     @ivar arrived: called with a package, the index of a piece that is now held, and who sent it.
     @ivar completed: called with a package that is now wholly here and durable.
+    @ivar awaited: called when more pieces are on their way here, so that they can be promised to others.
     @ivar missed: called with a package of which something that was asked for does not come.
     @ivar hindered: called with a package and the reason why it cannot be kept here now.
     @ivar origin: what kind of sender a peer is.
@@ -61,6 +62,7 @@ class Fetcher:
     _links: Callable[[], dict[PeerName, ILink]]
     _arrived: Callable[[Package, int, PeerName], None]
     _completed: Callable[[Package], None]
+    _awaited: Callable[[], None]
     _missed: Callable[[Package], None]
     _hindered: Callable[[Package, str], None]
     _origin: Callable[[PeerName], Origin]
@@ -139,26 +141,33 @@ class Fetcher:
     def offered(self, link: ILink, digest: Digest, index: int) -> None:
         """C{link} would send a piece; raises L{BadDocument} if there is no such piece."""
         arrival = self._arrivals.get(digest)
-        if arrival is None or arrival.finishing or arrival.assembly.needs_hashes():
+        if arrival is None or arrival.finishing:
             link.decline(digest, index)
             return
         if not 0 <= index < arrival.package.pieces.count:
             raise BadDocument(f"piece {index} of {arrival.package.pieces.count} is offered")
         arrival.swarm.offered(link.peer, index, self._reactor.seconds())
-        self._reply(arrival)
+        if arrival.assembly.needs_hashes():
+            self._hashes(arrival)
+        else:
+            self._reply(arrival)
 
     def _reply(self, arrival: _Arrival) -> None:
         """Take or decline what is on offer."""
-        if arrival.finishing or self._stopped:
+        if arrival.finishing or self._stopped or arrival.assembly.needs_hashes():
+            # Declined, they would not come again soon; the hashes are here in a moment.
             return
-        links = self._links()
+        links, awaited = self._links(), False
         for reply in arrival.swarm.replies(self._reactor.seconds()):
             if reply.peer not in links:
                 arrival.swarm.lost(reply.peer)
             elif isinstance(reply, Ask):
                 self._piece(arrival, reply, links[reply.peer])
+                awaited = True
             else:
                 links[reply.peer].decline(arrival.package.sha256, reply.index)
+        if awaited:
+            self._awaited()
 
     def lost(self, peer: PeerName) -> None:
         """The link to C{peer} is gone."""
@@ -204,7 +213,8 @@ class Fetcher:
     @deferred
     async def _hashes(self, arrival: _Arrival) -> None:
         links = self._links()
-        holders = [peer for peer in arrival.swarm.holders if peer in links]
+        # Who offers pieces that are on their way to it has the hashes already.
+        holders = [peer for peer in arrival.swarm.holders or arrival.swarm.givers if peer in links]
         if arrival.asking_hashes or not holders:
             return
         arrival.asking_hashes = True

@@ -69,11 +69,13 @@ class Offers:
         view.promised &= ~bits.value
 
     def lost(self, peer: PeerName) -> None:
-        """C{peer} is gone; what it was promised may be given again."""
+        """C{peer} is gone; what nobody else is known to hold, or was promised, may be given again."""
         view = self._views.pop(peer, None)
         if view is not None:
             self.unanswered -= len(view.open)
-            self._given &= ~view.promised
+            self._given = 0
+            for other in self._views.values():
+                self._given |= other.held | other.promised
 
     @property
     def idle(self) -> bool:
@@ -129,13 +131,7 @@ class Offers:
         @param soon: the pieces that can be given when they have come.
         @param busy: peers whose links are full.
         """
-        able = here.value | soon.value
-        fresh = able & ~self._given
-        for view in self._views.values():
-            fresh &= ~(view.held | view.promised)
-        if fresh or self.source:
-            # What nobody else can give comes first.
-            able = fresh
+        able = self._best(here.value | soon.value)
         most = max(LEAST_OF_SOURCE if self.source else 1, -(-SPREAD // max(1, len(self._views))))
         best: tuple[float, PeerName, _View, int] | None = None
         for peer, view in self._views.items():
@@ -155,6 +151,16 @@ class Offers:
         view.promised |= 1 << index
         self._given |= 1 << index
         return peer, index
+
+    def _best(self, able: int) -> int:
+        """Of the pieces that can be given, those that nobody has who wants the package; if any are left."""
+        full = (1 << self.count) - 1
+        fresh = able & ~self._given
+        for view in self._views.values():
+            # Who holds everything is no sign that the others have it: a source gives each piece away once.
+            if view.held != full:
+                fresh &= ~(view.held | view.promised)
+        return fresh if fresh or self.source else able
 
     def _rank(self, view: _View) -> float:
         """Who has least comes first; for a source, who has least to pass on yet."""

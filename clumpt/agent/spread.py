@@ -23,6 +23,8 @@ AHEAD = 64
 WATCH = 0.5
 #: Seconds for which news of pieces are gathered; but who sent a piece is told at once that it came.
 TELL = 0.1
+#: Pieces that are told of sooner.
+NEWS = 16
 #: Packages whose pieces are remembered for each link.
 REMEMBERED = 256
 
@@ -83,6 +85,7 @@ class Spread:
     _watching: IDelayedCall | None = field(default=None, init=False)
     #: Packages of which pieces came that were not told of yet.
     _news: dict[Digest, Package] = field(factory=dict, init=False)
+    _came: int = field(default=0, init=False)
     _telling: IDelayedCall | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
 
@@ -229,7 +232,8 @@ class Spread:
             known.link.have(package.sha256, index)
         self._server.uplink.arrived(package, index)
         self._news[package.sha256] = package
-        if len(self._server.held(package)) == package.pieces.count:
+        self._came += 1
+        if self._came >= NEWS or len(self._server.held(package)) == package.pieces.count:
             self._tell_news()
         elif self._telling is None:
             self._telling = self._reactor.callLater(TELL, self._tell_news)
@@ -239,7 +243,7 @@ class Spread:
         if self._telling is not None and self._telling.active():
             self._telling.cancel()
         self._telling = None
-        news, self._news = self._news, {}
+        news, self._news, self._came = self._news, {}, 0
         for digest, package in news.items():
             held = self._server.held(package)
             for known in self._known.values() if held.value else ():

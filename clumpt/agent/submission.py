@@ -22,6 +22,9 @@ from clumpt.pieces import Bits, Digest
 
 #: Peers dialled and served at the same time.
 DIALS = 32
+#: Peers that a large package is given to, at least: with one, all would pass through its uplink alone,
+#: and be lost with it.
+LEAST = 2
 #: Seconds between looks at who makes progress.
 WATCH = 5.0
 #: Seconds without any progress after which another peer is told as well (H8).
@@ -54,6 +57,12 @@ class Errand:
     earlier: Mapping[Seq, bytes]
     candidates: Mapping[PeerName, Sequence[Address]]
     wanted: int
+
+    @property
+    def told(self) -> int:
+        """How many are told: as many as are wanted, or more, lest a large package depends on one peer."""
+        large = any(package.pieces.count > 1 for package in self.packages.values())
+        return max(self.wanted, LEAST) if large else self.wanted
 
     @property
     def packages(self) -> Mapping[Digest, Package]:
@@ -152,7 +161,7 @@ class Submission(Visitor):
         while (
             self._left
             and len(self._trying) < DIALS
-            and len(self.received) + len(self._trying) < self._errand.wanted
+            and len(self.received) + len(self._trying) < self._errand.told
             and not self._done.called
         ):
             peer = self._left.pop()

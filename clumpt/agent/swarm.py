@@ -24,13 +24,15 @@ PER_PEER = 2
 #: Pieces asked of all peers together: enough that one always comes, few enough that none waits for long.
 IN_FLIGHT = 12
 #: Offers that wait here until there is room; more are declined, so that they are made to others.
-KEPT = 3
+KEPT = 6
 #: Seconds after which an offer that waits is declined.
-STALE = 1.0
+STALE = 0.2
 #: A piece is late, and asked of somebody else too, after this many times the usual wait ...
 LATE = 6.0
 #: ... but never before this many seconds.
-LATE_AT_LEAST = 1.0
+LATE_AT_LEAST = 0.3
+#: With so few pieces missing we ask by ourselves at once.
+LITTLE = 8
 #: Seconds without an offer or a piece after which we ask by ourselves.
 QUIET = 0.5
 
@@ -80,8 +82,12 @@ class Swarm:
     _asked: dict[int, dict[PeerName, float]] = field(factory=dict, init=False)
     #: The pieces that are asked for, as a bit field.
     _coming: int = field(default=0, init=False)
-    _usual: float = field(default=LATE_AT_LEAST, init=False)
-    _fed: float = field(default=-1e9, init=False)
+    #: Those that did not come once.  They are asked only of who has them, and not promised to anybody: else
+    #: peers might wait for each other in a circle.
+    _doubtful: int = field(default=0, init=False)
+    _usual: float = field(default=1.0, init=False)
+    #: When something was last taken, or first looked for.
+    _fed: float | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._copies = [0] * self.count
@@ -94,12 +100,17 @@ class Swarm:
     @property
     def expected(self) -> Bits:
         """The pieces that were asked for, and should be here soon."""
-        return Bits(self._coming)
+        return Bits(self._coming & ~self._doubtful)
 
     @property
     def holders(self) -> list[PeerName]:
         """The peers that hold something that is missing here, in the order they were learnt."""
         return [peer for peer, holder in self._holders.items() if holder.bits & ~self.held.value]
+
+    @property
+    def givers(self) -> list[PeerName]:
+        """The peers whose offers wait here."""
+        return list(dict.fromkeys(offer.peer for offer in self._offers))
 
     def learn(self, peer: PeerName, bits: Bits) -> None:
         """C{peer} holds these pieces."""
@@ -118,12 +129,11 @@ class Swarm:
         for offer in [offer for offer in self._offers if offer.peer == peer]:
             del self._offers[offer]
         for index in [index for index, asked in self._asked.items() if peer in asked]:
-            self._answered(peer, index)
+            self._failed(peer, index)
 
     def offered(self, peer: PeerName, index: int, now: float) -> None:
         """C{peer} would send piece C{index}, as soon as it is there; L{replies} says what to answer."""
         if peer not in self.spoilers:
-            self._fed = now
             self._holders.setdefault(peer, _Holder()).soon |= 1 << index
         self._offers[Ask(peer, index)] = now
 
@@ -144,15 +154,13 @@ class Swarm:
                 yield Decline(offer.peer, offer.index)
 
     def _reply(self, offer: Ask, now: float) -> Ask | Decline:
-        taken = self.held.value | self._coming
-        if offer.peer in self.spoilers:
-            return Decline(offer.peer, offer.index)
-        if not taken >> offer.index & 1:
-            return self._made(offer, now)
         holder = self._holders.get(offer.peer)
-        useful = (holder.bits | holder.soon) & ~taken if holder is not None else 0
-        if useful:
-            return self._made(Ask(offer.peer, useful.bit_length() - 1), now)
+        if holder is not None:
+            useful = (holder.bits | holder.soon & ~self._doubtful) & ~(self.held.value | self._coming)
+            if useful:
+                self._fed = now
+                index = offer.index if useful >> offer.index & 1 else useful.bit_length() - 1
+                return self._made(Ask(offer.peer, index), now)
         return Decline(offer.peer, offer.index)
 
     def arrived(self, peer: PeerName, index: int, now: float) -> None:
@@ -165,13 +173,13 @@ class Swarm:
 
     def refused(self, peer: PeerName, index: int, not_before: float) -> None:
         """C{peer} did not send the piece; it may be asked again from C{not_before} on."""
-        self._answered(peer, index)
+        self._failed(peer, index)
         if peer in self._holders:
             self._holders[peer].not_before = not_before
 
     def missing(self, peer: PeerName, index: int) -> None:
         """C{peer} does not hold the piece after all."""
-        self._answered(peer, index)
+        self._failed(peer, index)
         holder = self._holders.get(peer)
         if holder is not None:
             holder.soon &= ~(1 << index)
@@ -185,10 +193,14 @@ class Swarm:
 
     def asks(self, now: float) -> Iterator[Ask]:
         """What to ask of whom now without an offer; each ask counts as made when it is taken."""
-        if self.count > 1 and now - self._fed < QUIET:
-            return
-        while sum(map(len, self._asked.values())) < IN_FLIGHT:
-            ask = self._choose(now)
+        if self._fed is None:
+            self._fed = now
+        # What little is missing in the end is not worth waiting for.
+        quiet = self.count - len(self.held) <= LITTLE or now - self._fed >= QUIET
+        while sum(map(len, self._asked.values())) < IN_FLIGHT * 2:
+            ask = self._late(now)
+            if ask is None and quiet and len(self._asked) < IN_FLIGHT:
+                ask = self._choose(now)
             if ask is None:
                 return
             yield self._made(ask, now)
@@ -204,32 +216,38 @@ class Swarm:
         return ask
 
     def _choose(self, now: float) -> Ask | None:
+        for peer in self._idle(now):
+            useful = self._holders[peer].bits & ~self.held.value & ~self._coming
+            if useful:
+                return Ask(peer, self._rarest(list(Bits(useful))))
+        return None
+
+    def _late(self, now: float) -> Ask | None:
+        """Who else to ask for a piece that keeps us waiting."""
+        limit = now - max(LATE_AT_LEAST, LATE * self._usual)
+        late = [index for index, asked in self._asked.items() if max(asked.values()) < limit]
+        for peer in self._idle(now) if late else ():
+            for index in late:
+                if self._holders[peer].bits >> index & 1 and peer not in self._asked[index]:
+                    return Ask(peer, index)
+        return None
+
+    def _idle(self, now: float) -> list[PeerName]:
+        """Who may be asked without an offer, those first that have least to do for us."""
         idle = [
             (holder.load, self.random.random(), peer)
             for peer, holder in self._holders.items()
             if holder.load < PER_PEER and holder.not_before <= now
         ]
-        for _, _, peer in sorted(idle):
-            useful = self._useful(peer, now)
-            if useful:
-                return Ask(peer, self._rarest(useful))
-        return None
-
-    def _useful(self, peer: PeerName, now: float) -> list[int]:
-        bits = self._holders[peer].bits
-        fresh = bits & ~self.held.value & ~self._coming
-        if fresh:
-            return list(Bits(fresh))
-        late = now - max(LATE_AT_LEAST, LATE * self._usual)
-        return [
-            index
-            for index, asked in self._asked.items()
-            if bits >> index & 1 and peer not in asked and max(asked.values()) < late
-        ]
+        return [peer for _, _, peer in sorted(idle)]
 
     def _rarest(self, useful: list[int]) -> int:
         least = min(self._copies[index] for index in useful)
         return self.random.choice([index for index in useful if self._copies[index] == least])
+
+    def _failed(self, peer: PeerName, index: int) -> None:
+        self._doubtful |= 1 << index
+        self._answered(peer, index)
 
     def _answered(self, peer: PeerName, index: int) -> None:
         asked = self._asked.get(index, {})

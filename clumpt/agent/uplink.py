@@ -28,7 +28,7 @@ from clumpt.pieces import Bits, Digest
 #: the others are those whose acknowledgement is on the way back.
 WINDOW = 10
 #: Of them, those to one peer, if there are others: a slow one does not take all.
-WINDOW_EACH = 8
+WINDOW_EACH = 5
 #: Offers that were not answered, and requests that can be granted: so many that the wire is hardly ever idle.
 READY = 14
 #: The same and the requests that wait for pieces: how far ahead is decided.

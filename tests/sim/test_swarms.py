@@ -1,0 +1,42 @@
+"""
+How fast a package spreads, and what that costs: in virtual time, so the figures are the same everywhere.
+
+Small clusters with small packages, lest the tests take long; docs/swarm.md has larger ones.
+"""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.sim.swarm_case import Swarm
+
+#: Peers, bytes, and Mbit/s.
+CASE = (12, 2_000_000, 20.0)
+
+
+class SwarmTests(SynchronousTestCase):
+    """A package of two megabytes, twelve peers."""
+
+    def test_all_up(self) -> None:
+        """All get it in little more than the time for one copy; hardly any byte travels in vain."""
+        swarm = Swarm(*CASE).run()
+        self.assertEqual(len(swarm.finished), 12)
+        self.assertLess(swarm.ratio, 1.6)
+        self.assertLess(swarm.submitted, 1.3)
+        self.assertLess(swarm.duplicates, 0.02)
+
+    def test_dead(self) -> None:
+        """A quarter of the peers being dead costs the others hardly anything (R84)."""
+        swarm = Swarm(*CASE).run(before=lambda swarm: swarm.kill(0.25))
+        self.assertEqual(len(swarm.finished), 9)
+        self.assertLess(swarm.ratio, 1.8)
+
+    def test_killed(self) -> None:
+        """A quarter of the peers killed half-way, with what only they had, costs the others little."""
+        swarm = Swarm(*CASE).run(halfway=lambda swarm: swarm.kill(0.25))
+        self.assertEqual(len(swarm.finished), 9)
+        self.assertLess(swarm.ratio, 1.9)
+        self.assertLess(swarm.submitted, 1.4)
+
+    def test_small(self) -> None:
+        """A small package is everywhere at once."""
+        swarm = Swarm(12, 20_000, 100.0).run()
+        self.assertLess(max(swarm.finished.values()), 0.05)
