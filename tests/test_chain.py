@@ -1,5 +1,6 @@
 """What enters the update table, and what is said of the rest."""
 
+from collections import Counter
 from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
@@ -7,7 +8,7 @@ from typing import Any, cast
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from clumpt.agent.chain import Chain
+from clumpt.agent.chain import NAMED, Chain
 from clumpt.interfaces import IJournal, IKeyring
 from clumpt.model import Entry, PeerName
 from clumpt.testing.disk import MemoryDisk
@@ -41,6 +42,20 @@ class ForkTests(SynchronousTestCase):
             self.setUp()
             [event] = self.take(*order)
             self.assertEqual((event["seq"], event["peer"], self.chain.forked), (3, "liar", True))
+
+
+class BlameTests(SynchronousTestCase):
+    """Who sends what is not good is named."""
+
+    def test_bounded(self) -> None:
+        """A liar that goes on does not fill the log, and does not hide another one."""
+        chain = Chain(cast(IJournal, None), SITE.keyring())
+        with capturedLogs() as logged:
+            for _ in range(1000):
+                chain.take([b"{}"], PeerName("liar"))
+            chain.take([b"{}"], PeerName("other"))
+        said = Counter(event["peer"] for event in logged)
+        self.assertEqual(said, {"liar": NAMED + 1, "other": 1})
 
 
 class TakeTests(SynchronousTestCase):

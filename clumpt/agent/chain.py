@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from attrs import define, field
@@ -13,6 +14,9 @@ from clumpt.interfaces import IJournal, IKeyring
 from clumpt.model import Entry, PeerName, Seq
 from clumpt.pieces import Digest
 from clumpt.table import Table, Taken
+
+#: Bad updates that are named in the log for each sender, until this peer is started anew: a liar goes on.
+NAMED = 16
 
 
 @define(eq=False)
@@ -27,6 +31,7 @@ class Chain:
     _keyring: IKeyring
     table: Table = field(init=False)
     _unsaved: list[Entry] = field(factory=list, init=False)
+    _bad: Counter[PeerName] = field(factory=Counter, init=False)
     _log = Logger()
 
     def __attrs_post_init__(self) -> None:
@@ -74,7 +79,7 @@ class Chain:
             try:
                 entry = self._keyring.entry(envelope)
             except (BadDocument, Untrusted) as wrong:
-                self._log.error("{peer} sent an update that is not good: {wrong}", peer=sender, wrong=wrong)
+                self._blame(sender, wrong)
                 continue
             was_forked = self.forked
             taken, more = self.table.take(entry)
@@ -91,6 +96,13 @@ class Chain:
                     peer=sender,
                 )
         return joined, good
+
+    def _blame(self, sender: PeerName, wrong: Exception) -> None:
+        self._bad[sender] += 1
+        if self._bad[sender] <= NAMED:
+            self._log.error("{peer} sent an update that is not good: {wrong}", peer=sender, wrong=wrong)
+        if self._bad[sender] == NAMED:
+            self._log.error("{peer} sent {many} of them: no more are named", peer=sender, many=NAMED)
 
     def save(self, entries: list[Entry]) -> bool:
         """Make entries that joined durable; False if there is no room: they are kept for the next time."""

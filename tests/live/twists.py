@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import LoopingCall
 
 from clumpt.agent.serve import Server
 from clumpt.agent.spread import Spread
@@ -18,6 +19,8 @@ from clumpt.protocols.limits import Limits
 from clumpt.store.repository import FileRepository
 
 Twist = AbstractContextManager[Any]
+#: Seconds after which a liar tells its lies again: who hears them too early takes no notice.
+AGAIN = 0.2
 
 
 def wrong_bytes(folder: Path) -> Twist:
@@ -37,15 +40,22 @@ def silent(folder: Path) -> Twist:
 
 
 def forged(folder: Path) -> Twist:
-    """Each peer is notified of what the file C{forged} of its folder holds, base64 in lines."""
-    linked = Spread.linked
+    """Each peer is notified of what the file C{forged} of its folder holds, in base64, again and again."""
+    linked, unlinked = Spread.linked, Spread.unlinked
+    told: dict[str, LoopingCall] = {}
 
     def more(spread: Any, link: Any, head: int, news: Any) -> None:
         linked(spread, link, head, news)
-        lines = (folder / "forged").read_bytes().split()
-        link.notify([SimpleNamespace(envelope=b64decode(line)) for line in lines], [])
+        envelopes = [b64decode(line) for line in (folder / "forged").read_bytes().split()]
+        telling = LoopingCall(link.notify, [SimpleNamespace(envelope=envelope) for envelope in envelopes], [])
+        told[link.peer] = telling
+        telling.start(AGAIN)
 
-    return patch.object(Spread, "linked", more)
+    def ended(spread: Any, peer: str) -> None:
+        unlinked(spread, peer)
+        told.pop(peer).stop()
+
+    return patch.multiple(Spread, linked=more, unlinked=ended)
 
 
 def hasty(folder: Path) -> Twist:

@@ -69,11 +69,17 @@ def extra_runs(dooms: Iterable[Doom]) -> set[int]:
     return set(insides(dooms))
 
 
+def spared(dooms: tuple[Doom, ...]) -> bool:
+    """May a peer get by without its first death?  How often it reports depends on how busy the machine is."""
+    label, count = dooms[0]
+    return label in ("report", "reported") and count > 1
+
+
 def wrongs(victim: Victim, dooms: tuple[Doom, ...]) -> Iterator[str]:
     """All that is wrong with what is left of a peer."""
     killed = victim.lines("killed")
     # After the first death it may come by the second step no more.
-    if killed != [label for label, _ in dooms][: len(killed)] or (dooms and not killed):
+    if killed != [label for label, _ in dooms][: len(killed)] or (dooms and not killed and not spared(dooms)):
         yield f"killed at {killed}"
     if victim.statuses[-1] != FINISHED:
         yield f"ended with {victim.statuses}"
