@@ -155,7 +155,7 @@ class Agent:
             self.repository,
             Bucket(manners.download),
             lambda: dict(self._network.links()),
-            self._piece_arrived,
+            lambda package, index, sender: self.spread.arrived(package, index, sender),
             self._completed,
             self.server.uplink.go_on,
             self.server.uplink.missed,
@@ -165,7 +165,6 @@ class Agent:
         self.spread = Spread(
             reactor, self.agenda, Gossip(), self.server, self.fetcher, self._entry, self._widen
         )
-
         self.care = Care(reactor, self.repository, manners.quota, self._held, self.spread.restore)
 
     # Starting and stopping.
@@ -324,9 +323,6 @@ class Agent:
             return True
         users = self.agenda.users(package.sha256)
         return any(self.agenda.states[seq] is State.DONE for seq in users)
-
-    def _piece_arrived(self, package: Package, index: int, sender: PeerName) -> None:
-        self.spread.arrived(package, index, sender)
 
     def _origin(self, peer: PeerName) -> Origin:
         if self.roster.beside(peer):

@@ -46,7 +46,9 @@ class ClusterTestCase(SynchronousTestCase):
 
     def tearDown(self) -> None:
         """Tear down what is left of the worlds; what its daemons say then does not matter."""
-        gc.collect()
+        # What ends a coroutine may leave more behind.
+        while gc.collect():
+            pass
         self.flushLoggedErrors()
 
     def play(self, seeds: Iterable[int]) -> None:

@@ -4,15 +4,14 @@ How fast a package spreads, and what that costs: in virtual time, so the figures
 Small clusters with small packages, lest the tests take long; docs/swarm.md has larger ones.
 """
 
-from twisted.trial.unittest import SynchronousTestCase
-
+from tests.sim.case import ClusterTestCase
 from tests.sim.swarm_case import Swarm
 
 #: Peers, bytes, and Mbit/s.
 CASE = (12, 2_000_000, 20.0)
 
 
-class SwarmTests(SynchronousTestCase):
+class SwarmTests(ClusterTestCase):
     """A package of two megabytes, twelve peers."""
 
     def test_all_up(self) -> None:
