@@ -293,7 +293,11 @@ class IJournal(Interface):
         """How C{seq} ended or why it is held, None if nothing was recorded, or it goes on since."""
 
     def fetched(seq: Seq) -> None:
-        """All packages of C{seq} are here; changes nothing if it is intended, done or failed."""
+        """
+        All packages of C{seq} are here; changes nothing if it is intended, done or failed.
+
+        A power loss may take this back: the repository knows it anyway.
+        """
 
     def intend(seq: Seq) -> int:
         """

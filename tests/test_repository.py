@@ -18,7 +18,7 @@ from clumpt.model import Package
 from clumpt.pieces import LARGEST, MOST, SMALLEST, Bits, Digest, digest_of
 from clumpt.store import layout
 from clumpt.store.measure import measure
-from clumpt.store.repository import FileRepository
+from clumpt.store.repository import FINISHING, FileRepository
 from clumpt.store.storage import DiskStorage
 from clumpt.testing.contracts.repository import RepositoryContract, package_of, piece, some_bytes
 from clumpt.testing.disk import MemoryDisk
@@ -337,6 +337,35 @@ class ThreadTests(SynchronousTestCase):
         self.later.work()
         self.assertEqual([self.successResultOf(one) for one in both], [None, None])
         self.assertEqual(self.later.waiting, [])
+
+    def arrived(self, number: int) -> Any:
+        """One more package of which all pieces have come."""
+        data = bytes([number]) * 1000
+        package, _ = package_of(data)
+        assembly = self.repository.assemble(package)
+        assembly.put(0, data)
+        return assembly
+
+    def test_side_by_side(self) -> None:
+        """Some packages are made durable at a time, not more."""
+        finishing = [self.arrived(number).finish() for number in range(FINISHING + 3)]
+        self.assertEqual(len(self.later.waiting), FINISHING)
+        while self.later.waiting:
+            self.later.work()
+        self.assertEqual([self.successResultOf(one) for one in finishing], [None] * (FINISHING + 3))
+
+    def test_copy_waits(self) -> None:
+        """A local copy is not taken in while packages that arrived are made durable."""
+        finishing = self.arrived(1).finish()
+        source = Path(self.mktemp())
+        source.write_bytes(bytes([1]) * 1000)
+        adding = self.repository.add_file(source, package_of(source.read_bytes())[0])
+        self.assertEqual(len(self.later.waiting), 1)
+        self.later.work()
+        self.successResultOf(finishing)
+        while self.later.waiting:
+            self.later.work()
+        self.successResultOf(adding)
 
     def test_read_meanwhile(self) -> None:
         """Pieces can be read while the file gets its final name, and after."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 from zope.interface import implementer
 
 from clumpt.errors import NotHere
@@ -24,7 +24,7 @@ class Assembly:
 
     @ivar hashes: the checked list, None until it is given.
     @ivar dropped: somebody does not want the package any more; nothing is written from then on.
-    @ivar finishing: a thread is at work on the file.
+    @ivar finishing: a thread is at work on the file; C{turn}: taken by who finishes it.
     """
 
     package: Package
@@ -34,6 +34,7 @@ class Assembly:
     hashes: HashList | None = None
     dropped: bool = field(default=False, init=False)
     finishing: bool = field(default=False, init=False)
+    turn: DeferredLock = field(factory=DeferredLock, init=False)
 
     @property
     def complete(self) -> bool:

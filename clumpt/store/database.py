@@ -159,6 +159,19 @@ def transaction(connection: sqlite3.Connection, step: Step) -> Iterator[None]:
     step("committed")
 
 
+@contextmanager
+def waiting(connection: sqlite3.Connection, durable: bool) -> Iterator[None]:
+    """Transactions within wait for the disk, or do not: a lost power then takes the last of them."""
+    if durable:
+        yield
+        return
+    connection.execute("PRAGMA synchronous=NORMAL")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA synchronous=FULL")
+
+
 def set_aside(path: Path) -> Path:
     """Give the database, and then its log, a name that no other has; returns that name."""
     number = 1

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from clumpt.errors import Conflict, Damaged, IdentityError
 from clumpt.interfaces import IJournal
 from clumpt.model import Entry, Outcome, PeerName, Record, Seq, State
-from clumpt.store.database import DAMAGED, Unsound, connect, lock, said, set_aside, transaction
+from clumpt.store.database import DAMAGED, Unsound, connect, lock, said, set_aside, transaction, waiting
 from clumpt.store.storage import Step, no_step
 
 #: Lines of history that are kept.
@@ -135,7 +135,7 @@ class SqliteJournal:
 
     def fetched(self, seq: Seq) -> None:
         """All packages of C{seq} are here."""
-        with self._writing() as db:
+        with self._writing(lazily=True) as db:
             if _state(db, seq) not in (State.INTENT, State.DONE, State.FAILED):
                 _move(db, seq, State.FETCHED)
 
@@ -220,9 +220,15 @@ class SqliteJournal:
             raise ours from error
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._using() as connection, transaction(connection, self._step):
-            yield connection
+    def _writing(self, lazily: bool = False) -> Iterator[sqlite3.Connection]:
+        """
+        A change; durable at its end.
+
+        @param lazily: it may be lost when power is, and becomes durable with the next one that may not.
+        """
+        with self._using() as connection, waiting(connection, not lazily):
+            with transaction(connection, self._step):
+                yield connection
 
     def _rows(self, statement: str, *values: Any) -> list[Any]:
         with self._using() as connection:

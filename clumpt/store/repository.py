@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import Factory, define, field
-from twisted.internet.defer import Deferred, DeferredLock
+from twisted.internet.defer import Deferred, DeferredLock, DeferredSemaphore
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -25,6 +25,8 @@ InThread = Callable[..., Deferred[Any]]
 
 #: Bytes of the disk that packages leave free, for the journal and for everybody else.
 SPARE = 16 * 1024 * 1024
+#: Packages that are made durable at a time: the file system then waits for the disk once, not for each.
+FINISHING = 8
 #: Hash lists kept in memory, at most 32 KiB each.
 MOST_LISTS = 64
 
@@ -35,7 +37,8 @@ class FileRepository:
     """
     Packages as files; begin with L{open}.
 
-    Long work on the disk is done in a thread, one package at a time, to be gentle to the node.
+    Long work on the disk is done in threads: packages that have arrived are finished a few at a time;
+    what reads whole packages once more is done one at a time, to be gentle to the node.
     """
 
     _storage: IStorage
@@ -46,6 +49,7 @@ class FileRepository:
     _assemblies: dict[Digest, Assembly] = field(factory=dict, init=False)
     _lists: dict[Digest, tuple[Pieces, HashList]] = field(factory=dict, init=False)
     _turn: DeferredLock = Factory(DeferredLock)
+    _finishing: DeferredSemaphore = Factory(lambda: DeferredSemaphore(FINISHING))
     log = Logger()
 
     @classmethod
@@ -155,6 +159,9 @@ class FileRepository:
         """
         digest = package.sha256
         await self._turn.acquire()
+        for _ in range(FINISHING):
+            # The same package may be arriving.
+            await self._finishing.acquire()
         try:
             if self.holds(digest) and self._list(package) is not None:
                 return
@@ -169,6 +176,8 @@ class FileRepository:
                 self._forget(digest)
             raise
         finally:
+            for _ in range(FINISHING):
+                self._finishing.release()
             self._turn.release()
 
     def drop(self, digest: Digest) -> None:
@@ -183,14 +192,11 @@ class FileRepository:
         if known:
             self._forget(digest)
 
-    @deferred
-    async def _finish(self, assembly: Assembly) -> None:
-        await self._turn.acquire()
-        try:
-            await self._finish_now(assembly)
-        finally:
-            self._turn.release()
+    def _finish(self, assembly: Assembly) -> Deferred[None]:
+        # Who finishes it twice waits for the first time.
+        return assembly.turn.run(self._finishing.run, self._finish_now, assembly)
 
+    @deferred
     async def _finish_now(self, assembly: Assembly) -> None:
         package, digest = assembly.package, assembly.package.sha256
         if self.holds(digest):

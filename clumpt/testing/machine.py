@@ -39,7 +39,8 @@ class Kept:
         states = journal.states()
         return cls(
             tuple(journal.entries()),
-            states,
+            # That packages are here, the repository knows.
+            {seq: State.KNOWN if state is State.FETCHED else state for seq, state in states.items()},
             {seq: journal.outcome(seq) for seq in states},
             {seq: journal.attempts(seq) for seq in states},
             tuple(journal.roots()),

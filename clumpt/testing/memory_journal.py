@@ -104,7 +104,7 @@ class MemoryJournal:
     def fetched(self, seq: Seq) -> None:
         """All packages of C{seq} are here."""
         if self._progress[seq].state not in (State.INTENT, State.DONE, State.FAILED):
-            self._log("move", seq, State.FETCHED.value)
+            self._log("move", seq, State.FETCHED.value, lazily=True)
 
     def intend(self, seq: Seq) -> int:
         """Write down that C{seq} is about to be run."""
@@ -152,13 +152,13 @@ class MemoryJournal:
         """The directory knows the first C{changes} changes."""
         self._log("reported", changes)
 
-    def _log(self, name: str, *arguments: Any) -> None:
-        """Write a change down, then make it."""
+    def _log(self, name: str, *arguments: Any, lazily: bool = False) -> None:
+        """Write a change down, then make it; C{lazily} if a power loss may take it."""
         record = json.dumps([name, *arguments]).encode()
         whole = len(record).to_bytes(4, "big") + crc32(record).to_bytes(4, "big") + record
         # At the end of what is sound, so over what a full disk left unfinished.
         self._disk.write(self._file, self._end, whole)
-        if not self.lazy:
+        if not (self.lazy or lazily):
             self._disk.sync(self._file)
         self._end += len(whole)
         getattr(self, f"_do_{name}")(*arguments)

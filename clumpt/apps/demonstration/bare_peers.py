@@ -17,7 +17,7 @@ from twisted.internet.protocol import Protocol as Line
 from clumpt.aio import deferred
 from clumpt.apps.conf_change import each
 from clumpt.apps.daemon import Peer
-from clumpt.apps.demonstration.bare import Recorder, run, timeline
+from clumpt.apps.demonstration.bare import TIMELINE, Recorder, run, timeline
 from clumpt.apps.demonstration.cluster import Runner
 from clumpt.apps.demonstration.peers import AT_ONCE
 from clumpt.apps.demonstration.processes import Processes
@@ -125,6 +125,9 @@ class BareProcesses:
     def start(self, configs: Configs) -> Deferred[Any]:
         """See L{Measured}."""
         self._paths.update(configs)
+        for path in configs.values():
+            # What is noted there is of an earlier life.
+            path.with_name(TIMELINE).unlink(missing_ok=True)
         return self._processes.start(configs)
 
     def stop(self, names: Collection[PeerName] | None = None) -> Deferred[Any]:
