@@ -226,9 +226,12 @@ class SqliteJournal:
 
         @param lazily: it may be lost when power is, and becomes durable with the next one that may not.
         """
-        with self._using() as connection, waiting(connection, not lazily):
-            with transaction(connection, self._step):
-                yield connection
+        with (
+            self._using() as connection,
+            waiting(connection, not lazily),
+            transaction(connection, self._step),
+        ):
+            yield connection
 
     def _rows(self, statement: str, *values: Any) -> list[Any]:
         with self._using() as connection:
