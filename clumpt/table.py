@@ -17,8 +17,6 @@ from clumpt.pieces import Digest
 
 #: Entries that arrived before their predecessor; more than this are dropped, and fetched again later.
 MOST_WAITING = 1024
-#: Entries that are known by their bytes, too.
-NEWEST = 16
 
 
 class Taken(Enum):
@@ -46,6 +44,8 @@ class Table:
     fork: Entry | None = field(default=None, init=False)
     _chain: list[Entry] = field(factory=list, init=False)
     _waiting: dict[Seq, Entry] = field(factory=dict, init=False)
+    #: All of them by their bytes: every neighbour tells of them, and they are verified once.
+    _same: dict[bytes, Entry] = field(factory=dict, init=False)
 
     @property
     def head(self) -> Seq:
@@ -77,9 +77,9 @@ class Table:
         """The chained entries beyond C{seq}, in order."""
         return self._chain[seq:]
 
-    def newest(self, envelope: bytes) -> Entry | None:
-        """The entry that has exactly these bytes, if it is one of the last few of the chain."""
-        return next((entry for entry in self._chain[-NEWEST:] if entry.envelope == envelope), None)
+    def same(self, envelope: bytes) -> Entry | None:
+        """The entry that has exactly these bytes, chained or waiting."""
+        return self._same.get(envelope)
 
     def take(self, entry: Entry) -> tuple[Taken, list[Entry]]:
         """
@@ -97,8 +97,10 @@ class Table:
             return self._forked(entry)
         joined = [entry]
         self._chain.append(entry)
+        self._same[entry.envelope] = entry
         while (follower := self._waiting.pop(self.head + 1, None)) is not None:
             if follower.update.prev != self.top:
+                del self._same[follower.envelope]
                 self.fork = self.fork or follower
                 break
             self._chain.append(follower)
@@ -110,6 +112,7 @@ class Table:
             return (Taken.KNOWN, []) if known.digest == entry.digest else self._forked(entry)
         if len(self._waiting) < MOST_WAITING:
             self._waiting[entry.seq] = entry
+            self._same[entry.envelope] = entry
         return Taken.WAITING, []
 
     def _forked(self, entry: Entry) -> tuple[Taken, list[Entry]]:

@@ -103,27 +103,28 @@ class OrderTests(SynchronousTestCase):
         self.assertEqual(table.after(1), [CHAIN[1]])
 
 
-class NewestTests(SynchronousTestCase):
+class SameTests(SynchronousTestCase):
     """What came before is known by its bytes."""
 
-    def test_newest(self) -> None:
-        """The last few of the chain are found, and nothing else is."""
+    def test_same(self) -> None:
+        """All that are chained or wait are found, and nothing else is."""
         table = Table(ORIGIN)
-        self.assertIsNone(table.newest(CHAIN[0].envelope))
-        for entry in CHAIN[:4]:
+        self.assertIsNone(table.same(CHAIN[0].envelope))
+        for entry in (*CHAIN[:2], CHAIN[3]):
             table.take(entry)
-        self.assertEqual(table.newest(CHAIN[3].envelope), CHAIN[3])
-        self.assertIsNone(table.newest(CHAIN[4].envelope))
-        self.assertIsNone(table.newest(other(CHAIN[3]).envelope))
+        for entry in (*CHAIN[:2], CHAIN[3]):
+            self.assertEqual(table.same(entry.envelope), entry)
+        for stranger in (CHAIN[2], CHAIN[4], other(CHAIN[3])):
+            self.assertIsNone(table.same(stranger.envelope))
 
-    def test_bounded(self) -> None:
-        """Older ones are not looked for."""
-        self.patch(table_module, "NEWEST", 2)
+    def test_fork(self) -> None:
+        """What contradicts the chain is not known, even if it waited."""
         table = Table(ORIGIN)
-        for entry in CHAIN[:4]:
+        false = other(CHAIN[1], prev=ORIGIN)
+        for entry in (false, CHAIN[0]):
             table.take(entry)
-        self.assertIsNone(table.newest(CHAIN[1].envelope))
-        self.assertEqual(table.newest(CHAIN[2].envelope), CHAIN[2])
+        self.assertEqual((table.head, table.fork), (1, false))
+        self.assertIsNone(table.same(false.envelope))
 
 
 class ForkTests(SynchronousTestCase):
