@@ -91,8 +91,14 @@ class IDirectory(Interface):
     def report(status: PeerStatus) -> Deferred[None]:
         """Replace what this peer says of itself (R54); allowed to the peer alone."""
 
-    def statuses(peers: Collection[PeerName] | None = None) -> Deferred[Mapping[PeerName, PeerStatus]]:
-        """What these peers, or all, last said of themselves; who never reported is missing."""
+    def statuses(
+        peers: Collection[PeerName] | None = None, sources: bool = False
+    ) -> Deferred[Mapping[PeerName, PeerStatus]]:
+        """
+        What these peers, or all, last said of themselves; who never reported is missing.
+
+        @param sources: are their L{PeerStatus.sources} to be read, which are long?  Else these are empty.
+        """
 
     def close() -> Deferred[None]:
         """Let go of all connections; fires when they are closed."""

@@ -11,6 +11,7 @@ from attrs import Attribute, field, frozen
 from attrs.validators import deep_iterable, ge, instance_of, matches_re
 
 from clumpt.pieces import Digest, Pieces
+from clumpt.provenance import Source
 
 #: A peer's name: the common name of its certificate and of its directory entry.
 PeerName = NewType("PeerName", str)
@@ -322,6 +323,8 @@ class PeerStatus:
     @ivar failures: failed, held and skipped updates, the newest last, at most L{MOST_FAILURES}.
     @ivar state: C{"active"}, C{"isolated"} (R77) or C{"stopped"}.
     @ivar seen: seconds since the epoch of the last report.
+    @ivar sources: where its newest packages came from, by digest, at most
+        L{clumpt.provenance.MOST_TOLD}.
     """
 
     peer: PeerName
@@ -333,3 +336,4 @@ class PeerStatus:
     reason: str = ""
     seen: int = 0
     version: str = ""
+    sources: tuple[Source, ...] = ()

@@ -24,6 +24,7 @@ FLOORS = {
         "order",
         "pieces",
         "progress",
+        "provenance",
         "skew",
         "strictjson",
         "table",

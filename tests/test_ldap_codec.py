@@ -178,6 +178,10 @@ class MalformedTests(SynchronousTestCase):
             ("clumptfailed", b"1 failed"),
             ("clumptfailed", b"1 exploded - 3 x"),
             ("clumptlastseen", b"yesterday"),
+            ("clumptsource", b"1 2 3 4 5 6 7 -"),
+            ("clumptsource", b"0" * 64),
+            ("clumptsource", b"0" * 64 + b" 1 2 3 4 5 -6 -"),
+            ("clumptsource", b"0" * 64 + b" 1 2 3 4 5 6 ../x"),
             ("clumptlastseen", b"20231399221327Z"),
         ]:
             self.refused(codec.read_status, found(attributes, **{kind: [value]}), "p")

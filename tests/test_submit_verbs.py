@@ -18,9 +18,11 @@ from clumpt.apps.verbs import words as words_of_verbs
 from clumpt.errors import BadInput, ClumptError, DirectoryUnavailable, NothingMatched
 from clumpt.model import Action, Failure, GroupName, PeerName, State
 from clumpt.pieces import digest_of
+from clumpt.provenance import Provenance
 from clumpt.testing.keys import signer
 from clumpt.testing.memory_directory import MemoryDirectory
 from tests.submitting import NOW, Cluster, package_file
+from tests.test_job import package as a_package
 
 INI = "[directory]\nuris = ldaps://ldap.example.org\n"
 
@@ -480,6 +482,64 @@ class LookTests(VerbCase):
         _, told = self.json("info", 1)
         self.assertEqual(told["digest"], self.cluster.updates()[1].digest)
         self.refused(BadInput, "there is no update 7", "info", 7)
+
+    def came(self, name: str, *provenances: Provenance) -> None:
+        """A node tells where the packages of update 3, and others, came from."""
+        packages = self.cluster.updates()[3].update.packages
+        told = [(package.sha256, one) for package, one in zip(packages, provenances, strict=True)]
+        other = (digest_of(b"another"), Provenance(submitter=10**9, wrong=5, spoilers=("nobody",)))
+        self.cluster.report(name, sources=(*told, other), head=3, settled=3)
+
+    def test_sources(self) -> None:
+        """From whom the packages came, over all nodes; who sent wrong pieces, and who does not tell."""
+        package = a_package("two")
+        self.cluster.register(packages=(a_package("one"), package))
+        self.clumpt("info", 3)
+        self.assertNotIn("came:", self.told)
+        self.assertIn("not told by: 3 nodes: n[1-3]", self.told)
+        self.came("n1", Provenance(submitter=6000, duplicates=30), Provenance(group=500))
+        self.came("n2", Provenance(rack=3000, wrong=2, spoilers=("n7", "n9")), Provenance(others=500))
+        self.clumpt("info", 3)
+        for line in (
+            "came: 9.8 KiB to 2 nodes\n",
+            "  from submitter: 5.9 KiB (60%)\n",
+            "  from same rack: 2.9 KiB (30%)\n",
+            "  from same group: 500 B (5%)\n",
+            "  from others: 500 B (5%)\n",
+            "  twice: 30 B (0.3%)\n",
+            "  wrong pieces: 2, of n7 (told by 1), n9 (told by 1)\n",
+            "not told by: 1 nodes: n3\n",
+        ):
+            self.assertIn(line, self.told)
+        self.clumpt("status", 3)
+        self.assertIn(
+            "came: 9.8 KiB to 2 nodes, 60% from submitter, 30% from same rack, 5% from same group,"
+            " 5% from others; 0.3% twice; 2 wrong pieces, of n[7,9]\n",
+            self.told,
+        )
+        _, told = self.json("status", 3)
+        summary = {
+            "nodes": 2,
+            "silent": ["n3"],
+            "bytes": {"submitter": 6000, "same_rack": 3000, "same_group": 500, "others": 500},
+            "duplicates": 30,
+            "wrong": 2,
+            "spoilers": {"n7": 1, "n9": 1},
+        }
+        self.assertEqual(told["sources"], summary)
+        _, told = self.json("info", 3)
+        by_node = told["sources"].pop("by_node")
+        self.assertEqual(told["sources"], summary)
+        self.assertEqual(by_node["n2"][package.sha256]["bytes"]["others"], 500)
+        self.assertEqual(sorted(by_node), ["n1", "n2"])
+
+    def test_no_sources(self) -> None:
+        """An update without packages came from nobody."""
+        self.cluster.register(action=Action.REMOVE, packages=(), targets=("hello",))
+        self.clumpt("info", 3)
+        self.assertNotIn("told by", self.told)
+        _, told = self.json("status", 3)
+        self.assertEqual((told["sources"]["nodes"], told["sources"]["silent"]), (0, []))
 
     def test_bad_entries(self) -> None:
         """An update in the directory that is not good is told, and left out."""

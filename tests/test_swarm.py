@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.gossip import Gossip
-from clumpt.agent.provenance import Origin, Provenance
 from clumpt.agent.rate import Bucket
 from clumpt.agent.swarm import IN_FLIGHT, KEPT, PER_PEER, QUIET, STALE, Ask, Decline, Swarm
 from clumpt.model import PeerName
 from clumpt.pieces import Bits
+from clumpt.provenance import MOST_SPOILERS, Origin, Provenance
+from clumpt.testing.strategies import names
 from tests.test_job import entry
 
 #: On a busy machine, too.
@@ -304,10 +305,24 @@ class ProvenanceTests(SynchronousTestCase):
         provenance = Provenance()
         for size, origin in enumerate(Origin, 1):
             provenance = provenance.came(origin, size)
-        provenance = provenance.came_twice(100).came_wrong()
-        self.assertEqual(provenance, Provenance(1, 2, 3, 4, 100, 1))
+        provenance = provenance.came_twice(100).came_wrong("n9")
+        self.assertEqual(provenance, Provenance(1, 2, 3, 4, 100, 1, ("n9",)))
         self.assertEqual(provenance.total, 10)
         self.assertIn("1 bytes from submitter", str(provenance))
+
+    def test_spoilers(self) -> None:
+        """Who sends wrong pieces is named once, and of very many only some."""
+        provenance = Provenance()
+        for number in [3, 3, *range(20)]:
+            provenance = provenance.came_wrong(f"n{number}")
+        self.assertEqual((provenance.wrong, len(provenance.spoilers)), (22, MOST_SPOILERS))
+        self.assertIn("n3", provenance.spoilers)
+
+    @given(st.lists(st.integers(0, 2**60), min_size=6, max_size=6), st.sets(names, max_size=MOST_SPOILERS))
+    def test_text(self, numbers: list[int], spoilers: set[str]) -> None:
+        """What is told can be read again."""
+        provenance = Provenance(*numbers, tuple(sorted(spoilers)))  # type: ignore[arg-type] # six numbers
+        self.assertEqual(Provenance.parse(provenance.encode()), provenance)
 
 
 class GossipTests(SynchronousTestCase):

@@ -20,13 +20,13 @@ from clumpt.agent.chain import Chain
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.job import Agenda
-from clumpt.agent.provenance import Origin, Provenance
 from clumpt.agent.queue import INTERRUPTED, Queue
 from clumpt.agent.rate import Bucket
 from clumpt.agent.recovery import verdicts
 from clumpt.agent.report import Reporter, summarise
 from clumpt.agent.roster import Roster
 from clumpt.agent.serve import Server
+from clumpt.agent.sources import Sources
 from clumpt.agent.spread import Spread
 from clumpt.agent.sync import DIRECTORY, Sync
 from clumpt.aio import deferred, unattended
@@ -40,8 +40,9 @@ from clumpt.interfaces import (
     INetwork,
     IRepository,
 )
-from clumpt.model import Entry, Package, PeerName, PeerStatus, Seq, State
+from clumpt.model import Entry, GroupName, Package, PeerName, PeerStatus, Seq, State
 from clumpt.pieces import Digest
+from clumpt.provenance import Provenance
 
 #: Seconds between attempts to start without ever having read the directory.
 START_PAUSE = 5.0
@@ -93,6 +94,7 @@ class Agent:
     chain: Chain = field(init=False)
     agenda: Agenda = field(init=False)
     roster: Roster = field(init=False)
+    sources: Sources = field(init=False)
     queue: Queue = field(init=False)
     reporter: Reporter = field(init=False)
     sync: Sync = field(init=False)
@@ -114,6 +116,7 @@ class Agent:
         self.chain = Chain(self._journal, self._keyring)
         self.agenda = Agenda(self.name)
         self.roster = Roster(self.name, self._directory, self._journal, self._keyring)
+        self.sources = Sources(self.roster, self._journal, self._groups)
         self.queue = Queue(
             reactor,
             self._wall,
@@ -160,7 +163,7 @@ class Agent:
             self.server.uplink.go_on,
             self.server.uplink.missed,
             self._hindered,
-            self._origin,
+            self.sources.origin,
         )
         self.spread = Spread(
             reactor, self.agenda, Gossip(), self.server, self.fetcher, self._entry, self._widen
@@ -180,6 +183,7 @@ class Agent:
         """
         self.chain.restore()
         self.agenda.states.update(self._journal.states())
+        self.fetcher.recall(self.sources.recall())
         await self._read_directory()
         if self._stopped:
             return
@@ -324,16 +328,8 @@ class Agent:
         users = self.agenda.users(package.sha256)
         return any(self.agenda.states[seq] is State.DONE for seq in users)
 
-    def _origin(self, peer: PeerName) -> Origin:
-        if self.roster.beside(peer):
-            return Origin.RACK
-        groups = self._answers.groups(peer) if self._answers is not None else None
-        if groups is None:
-            return Origin.OTHER
-        if not groups:
-            # Who belongs to no group is a tool, and of these only a submitter has packages.
-            return Origin.SUBMITTER
-        return Origin.OTHER if groups.isdisjoint(self.roster.groups) else Origin.GROUP
+    def _groups(self, peer: PeerName) -> frozenset[GroupName] | None:
+        return self._answers.groups(peer) if self._answers is not None else None
 
     def provenance(self, digest: Digest) -> Provenance | None:
         """Where the bytes of a package came from; None if that is not remembered."""
@@ -348,6 +344,7 @@ class Agent:
             if whole and self.agenda.states[seq] is State.KNOWN:
                 self._journal.fetched(seq)
                 self.agenda.mark(seq, State.FETCHED)
+        self.sources.keep(self.fetcher.newest())
         self.care.useful(package)
         self.care.tidy()
         self.spread.servable(seqs)
@@ -394,4 +391,5 @@ class Agent:
             state=state,
             reason=reason,
             seen=int(self._wall()),
+            sources=self.fetcher.newest(),
         )

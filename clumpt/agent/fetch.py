@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any
 
@@ -11,7 +11,6 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from clumpt.agent.provenance import Origin, Provenance
 from clumpt.agent.rate import Bucket
 from clumpt.agent.swarm import Ask, Swarm
 from clumpt.aio import deferred, sleep
@@ -19,6 +18,7 @@ from clumpt.errors import BadDocument, Busy, ClumptError, Damaged, NotHere, Stor
 from clumpt.interfaces import IAssembly, ILink, IRepository
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest
+from clumpt.provenance import MOST_TOLD, Origin, Provenance, Source
 
 #: Packages that may arrive at the same time; the others wait in the order of their updates.
 AT_ONCE = 16
@@ -99,7 +99,8 @@ class Fetcher:
             self._full(package, full)
             return False
         swarm = Swarm(package.pieces.count, self._random, assembly.held)
-        self._count(package, Provenance())
+        counted = self._provenance.get(package.sha256) if len(assembly.held) else None
+        self._count(package, counted or Provenance())
         self._arrivals[package.sha256] = _Arrival(package, swarm, assembly)
         self._pump(package.sha256)
         return True
@@ -115,6 +116,14 @@ class Fetcher:
     def provenance(self, digest: Digest) -> Provenance | None:
         """Where a package came from, as far as it has; None if that is not remembered."""
         return self._provenance.get(digest)
+
+    def newest(self) -> tuple[Source, ...]:
+        """Where the packages came from of which something came last."""
+        return tuple(self._provenance.items())[-MOST_TOLD:]
+
+    def recall(self, known: Mapping[Digest, Provenance]) -> None:
+        """This was known before a restart."""
+        self._provenance.update(known)
 
     def _count(self, package: Package, provenance: Provenance) -> None:
         self._provenance.pop(package.sha256, None)
@@ -281,7 +290,7 @@ class Fetcher:
             self._reply(arrival)
             self._arrived(package, ask.index, ask.peer)
         else:
-            self._count(package, counted.came_wrong())
+            self._count(package, counted.came_wrong(ask.peer))
             self._spoiled(arrival, ask.peer, f"piece {ask.index} is not the signed one")
 
     def _spoiled(self, arrival: _Arrival, peer: PeerName, what: str) -> None:

@@ -16,6 +16,7 @@ from clumpt.errors import DirectoryRefused, DirectoryUnavailable, StoreFull
 from clumpt.idset import IdSet
 from clumpt.interfaces import IDirectory, IJournal
 from clumpt.model import MOST_FAILURES, Failure, Outcome, PeerName, PeerStatus, Seq, State
+from clumpt.provenance import Source
 from clumpt.version import VERSION
 
 #: Characters of a reason told.
@@ -33,6 +34,7 @@ def summarise(
     state: str,
     reason: str,
     seen: int,
+    sources: tuple[Source, ...] = (),
 ) -> PeerStatus:
     """
     What C{peer} says of itself.
@@ -49,7 +51,7 @@ def summarise(
             ended = outcome(seq) or Outcome(how)
             failures.append(Failure(seq, how, ended.code, int(at(seq)), ended.reason[:MOST_REASON]))
     return PeerStatus(
-        peer, head, mark, str(above), tuple(failures[-MOST_FAILURES:]), state, reason, seen, VERSION
+        peer, head, mark, str(above), tuple(failures[-MOST_FAILURES:]), state, reason, seen, VERSION, sources
     )
 
 

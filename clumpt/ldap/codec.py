@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from operator import itemgetter
 
 from clumpt.idset import IdSet
 from clumpt.ldap import schema
 from clumpt.ldap.requests import Attributes
 from clumpt.ldap.wire import Found
 from clumpt.model import (
+    HEX64,
     Address,
     Entry,
     Failure,
@@ -26,6 +28,8 @@ from clumpt.model import (
     Settings,
     State,
 )
+from clumpt.pieces import Digest
+from clumpt.provenance import Provenance, Source
 
 #: The last second that a generalized time can tell.
 _LAST = 253_402_300_799
@@ -62,6 +66,8 @@ STATUS = (
     "clumptLastSeen",
     "clumptProgramVersion",
 )
+#: Part of a status that is read only where somebody wants it.
+SOURCE = "clumptSource"
 
 
 def _texts(values: Iterable[str]) -> list[bytes]:
@@ -239,6 +245,18 @@ def _read_failure(text: str) -> Failure:
     return Failure(int(seq), State(state), None if code == "-" else int(code), int(at), "".join(reason))
 
 
+def _source_text(source: Source) -> str:
+    package, provenance = source
+    return f"{package} {provenance.encode()}"
+
+
+def _read_source(text: str) -> Source:
+    package, _, provenance = text.partition(" ")
+    if not HEX64.fullmatch(package):
+        raise ValueError(f"no package: {text!r}")
+    return Digest(package), Provenance.parse(provenance)
+
+
 def status_attributes(status: PeerStatus) -> Attributes:
     """What a peer says of itself."""
     failures: Mapping[int, Failure] = {failure.seq: failure for failure in status.failures}
@@ -252,6 +270,7 @@ def status_attributes(status: PeerStatus) -> Attributes:
         "clumptReason": _texts([status.reason]),
         "clumptLastSeen": [_time(status.seen)],
         "clumptProgramVersion": _texts([status.version]),
+        SOURCE: _texts(map(_source_text, status.sources)),
     }
 
 
@@ -275,4 +294,5 @@ def read_status(found: Found, name: str) -> PeerStatus:
         reason=_perhaps(found, "clumptReason"),
         seen=_seconds(_one(found, "clumptLastSeen")),
         version=_perhaps(found, "clumptProgramVersion"),
+        sources=tuple(sorted(map(_read_source, _many(found, SOURCE)), key=itemgetter(0))),
     )

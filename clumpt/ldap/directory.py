@@ -275,9 +275,16 @@ class LdapDirectory:
         await self._servers.willing(write)
 
     @deferred
-    async def statuses(self, peers: Collection[PeerName] | None = None) -> Mapping[PeerName, PeerStatus]:
-        """What these peers, or all, last said of themselves; who never reported is missing."""
-        found = await self._entries.named(layout.STATUS, peers, codec.STATUS)
+    async def statuses(
+        self, peers: Collection[PeerName] | None = None, sources: bool = False
+    ) -> Mapping[PeerName, PeerStatus]:
+        """
+        What these peers, or all, last said of themselves; who never reported is missing.
+
+        @param sources: are their L{PeerStatus.sources} to be read, which are long?  Else these are empty.
+        """
+        wanted = (*codec.STATUS, codec.SOURCE) if sources else codec.STATUS
+        found = await self._entries.named(layout.STATUS, peers, wanted)
         statuses = self._entries.all_readable(
             [one for one in found if codec.reported(one)],
             lambda one: codec.read_status(one, self._tree.name_in(layout.STATUS, one.dn)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from operator import itemgetter
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, succeed
@@ -240,15 +241,22 @@ class MemoryDirectory:
     async def report(self, status: PeerStatus) -> None:
         """Replace what this peer says of itself; allowed to the peer alone, and to administrators."""
         statuses = (await self._write(status.peer)).statuses
-        in_order = sorted(status.failures, key=lambda failure: (failure.at, failure.seq))
-        statuses[status.peer] = evolve(status, failures=tuple(in_order))
+        failures = sorted(status.failures, key=lambda failure: (failure.at, failure.seq))
+        sources = sorted(status.sources, key=itemgetter(0))
+        statuses[status.peer] = evolve(status, failures=tuple(failures), sources=tuple(sources))
         self._answer()
 
     @deferred
-    async def statuses(self, peers: Collection[PeerName] | None = None) -> Mapping[PeerName, PeerStatus]:
+    async def statuses(
+        self, peers: Collection[PeerName] | None = None, sources: bool = False
+    ) -> Mapping[PeerName, PeerStatus]:
         """What these peers, or all, last said of themselves; who never reported is missing."""
         statuses = (await self._read()).statuses
-        return {name: status for name, status in statuses.items() if peers is None or name in peers}
+        return {
+            name: status if sources or not status.sources else evolve(status, sources=())
+            for name, status in statuses.items()
+            if peers is None or name in peers
+        }
 
     def close(self) -> Deferred[None]:
         """This view answers no more."""

@@ -142,6 +142,11 @@ class SubmitTests(SubmitCase):
         self.assertTrue(all(map(self.installed, NODES)))
         out, _ = await self.run_clumpt("status", 1)
         self.assertIn("n[1-3]", out)
+        self.assertRegex(out, "came: .* to 3 nodes, .*% from submitter")
+        seen = (await self.json("info", 1))["sources"]
+        size = deb.stat().st_size
+        self.assertEqual((sum(seen["bytes"].values()), seen["silent"]), (3 * size, []), seen)
+        self.assertGreaterEqual(seen["bytes"]["submitter"], size)
         out, _ = await self.run_clumpt("log", 1, "n2")
         self.assertIn("Setting up hello (1.0)", out)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from clumpt.model import PeerName, State
+from clumpt.provenance import Provenance
 from clumpt.testing.cluster import Cluster
 from clumpt.testing.drill import apart
 from clumpt.testing.faults import isolate
@@ -63,6 +64,33 @@ class StateTests(ClusterTestCase):
         cluster.world.run_until(
             lambda: machine.agent.chain.head == MISSED, within=4 * cluster.interval, every=0.5
         )
+
+    def test_sources(self) -> None:
+        """The directory is told from whom each package came, byte for byte; a restart takes nothing back."""
+        self.within(self.sources)
+
+    def sources(self, cluster: Cluster) -> None:
+        entry = cluster.sign(size=500_000)
+        package = entry.update.packages[0]
+        cluster.submitter.deliver(entry, 20.0)
+        cluster.world.run_until(cluster.agrees, within=60, every=0.5)
+        cluster.world.run_for(5)
+
+        def told() -> list[Provenance]:
+            statuses = cluster.administer(lambda directory: directory.statuses(sources=True))
+            return [dict(status.sources)[package.sha256] for status in statuses.values()]
+
+        before = told()
+        self.assertEqual([one.total for one in before], [500_000] * 4)
+        self.assertGreaterEqual(sum(one.submitter for one in before), 500_000)
+        self.assertGreater(sum(one.group for one in before), 0)
+        for machine in list(cluster.up):
+            cluster.crash(machine.address)
+            cluster.boot(machine.address)
+        cluster.sign(size=0)
+        cluster.world.run_until(lambda: len(cluster.up) == 4, within=60, every=1.0)
+        cluster.world.run_for(60)
+        self.assertEqual(told(), before)
 
     def test_serve_installed(self) -> None:
         """With serve = installed nobody passes a package on before it is installed there (R54)."""

@@ -15,6 +15,9 @@ from clumpt.apps.following import ending, targets, watch
 from clumpt.apps.nodes import fold
 from clumpt.apps.oneshot import Status
 from clumpt.apps.screen import when
+from clumpt.apps.sources import line as sources_line
+from clumpt.apps.sources import plain as sources_plain
+from clumpt.apps.sources import sources
 from clumpt.apps.verbs.words import VerbOptions, whole
 from clumpt.idset import IdSet
 from clumpt.model import PeerName, PeerStatus, Seq, Update
@@ -52,10 +55,13 @@ async def status(desk: Desk, seq: Seq, for_programs: bool) -> int:
     update = (await desk.entry(seq)).update
     watching = await watch(desk, update, await desk.directory.peers())
     seen = await watching.look()
+    came = await sources(desk, update)
     if for_programs:
-        desk.screen.json("status", plain(seen, watching.withdrawn_by))
+        fields = {**plain(seen, watching.withdrawn_by), "sources": sources_plain(came, by_node=False)}
+        desk.screen.json("status", fields)
     else:
         desk.screen.write(headline(update, watching.withdrawn_by))
+        desk.screen.write(sources_line(came))
         desk.screen.table(("STAGE", "PEERS", "WHO", "WHY"), map(fold_line, seen.folds))
     return ending(seen)
 

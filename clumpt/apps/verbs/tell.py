@@ -14,6 +14,9 @@ from clumpt.apps.display import about
 from clumpt.apps.following import targets
 from clumpt.apps.oneshot import Status
 from clumpt.apps.screen import size, when
+from clumpt.apps.sources import lines as sources_lines
+from clumpt.apps.sources import plain as sources_plain
+from clumpt.apps.sources import sources
 from clumpt.apps.verbs.words import VerbOptions, whole
 from clumpt.errors import LinkLost, NotHere, NothingMatched
 from clumpt.idset import IdSet
@@ -142,7 +145,7 @@ class InfoOptions(VerbOptions):
     """C{clumpt info SEQ}."""
 
     synopsis = "info SEQ [options]"
-    longdesc = "All that was signed about an update."
+    longdesc = "All that was signed about an update, and from whom the nodes got its packages."
 
     def parseArgs(self, seq: str = "") -> None:
         """Take the id."""
@@ -159,8 +162,9 @@ async def info(desk: Desk, seq: Seq, for_programs: bool) -> int:
     entry = await desk.entry(seq)
     names = await signers(desk, entry)
     fields = {**about(entry.update), "signed_by": names, "digest": entry.digest}
+    came = await sources(desk, entry.update)
     if for_programs:
-        desk.screen.json("info", fields)
+        desk.screen.json("info", {**fields, "sources": sources_plain(came, by_node=True)})
         return Status.DONE
     fields["issued"] = when(entry.update.issued)
     fields["not_after"] = when(entry.update.not_after) if entry.update.not_after else ""
@@ -171,7 +175,7 @@ async def info(desk: Desk, seq: Seq, for_programs: bool) -> int:
             f"package: {package['name']} {package['version']} ({package['arch']}), {package['file']},"
             f" {size(package['size'])}, sha256 {package['sha256']}"
         )
-    desk.screen.write("\n".join(lines))
+    desk.screen.write("\n".join([*lines, *sources_lines(came)]))
     return Status.DONE
 
 

@@ -35,6 +35,7 @@ from clumpt.model import (
     Update,
 )
 from clumpt.pieces import SMALLEST, Pieces, digest_of
+from clumpt.provenance import MOST_TOLD, Provenance
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import TestCase as _Tests
@@ -422,6 +423,22 @@ class DirectoryContract(_Tests):
         await view.report(status)
         self.assertEqual(await directory.statuses(), {"node1": status})
         self.assertEqual(await view.statuses(), {"node1": status})
+
+    @deferred
+    async def test_sources(self) -> None:
+        """Where its packages came from is read if it is wanted, and gone with the next report without it."""
+        directory = await self._fresh()
+        await directory.put_peer(a_peer("node1"))
+        view = await self._as_peer(directory, "node1")
+        name = PeerName("node1")
+        sources = tuple((digest_of(b"%d" % n), Provenance(n, 2, 3, 2**50)) for n in range(MOST_TOLD - 1))
+        spoilt = (digest_of(b"spoilt"), Provenance(duplicates=5, wrong=9, spoilers=("a", "b-1.c")))
+        status = PeerStatus(name, sources=tuple(sorted([*sources, spoilt], key=lambda source: source[0])))
+        await view.report(status)
+        self.assertEqual(await directory.statuses(), {"node1": PeerStatus(name)})
+        self.assertEqual(await directory.statuses([name], sources=True), {"node1": status})
+        await view.report(PeerStatus(name))
+        self.assertEqual(await directory.statuses(sources=True), {"node1": PeerStatus(name)})
 
     @deferred
     async def test_replacing_a_status(self) -> None:
