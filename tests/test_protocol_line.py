@@ -17,7 +17,7 @@ from clumpt.protocols.notify import NotifyProtocol
 from clumpt.protocols.requests import Have
 from clumpt.protocols.tls import ClearSecurity
 from clumpt.protocols.update import UpdateProtocol
-from clumpt.protocols.wires import MOST, REPEAT, Complaints, Open, Wires
+from clumpt.protocols.wires import MOST, MOST_EACH, REPEAT, Complaints, Open, Wires
 from tests.protocol_kit import TOP, Wire, key_of, run, wired
 
 HELLO = Hello((1,), "d", 3, TOP, b"member", "00")
@@ -363,6 +363,16 @@ class ComplaintsTests(SynchronousTestCase):
         self.complaints.about("0", "it mumbles")
         self.complaints.about(str(MOST), "it mumbles")
         self.assertEqual(len(self.logged), MOST + 6)
+
+    def test_many_reasons(self) -> None:
+        """Of a peer that finds ever new reasons some are named, and that there are more; others as ever."""
+        for one in range(500):
+            self.complaints.about("liar", f"it has piece {one} of 3")
+        self.complaints.about("other", "it mumbles")
+        self.assertEqual(len(self.logged), MOST_EACH + 2)
+        self.clock.advance(REPEAT)
+        self.complaints.about("liar", "it has piece 501 of 3")
+        self.assertEqual(len(self.logged), MOST_EACH + 3)
 
 
 class OpenTests(SynchronousTestCase):

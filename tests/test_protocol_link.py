@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from struct import pack
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -408,6 +410,31 @@ class ServingTests(LinkCase):
         self.assertEqual(len(self.here.wanted), self.limits.at_once)
         self.assertEqual(len(self.link._serving._open), self.limits.in_flight)
 
+    def test_on_and_on(self) -> None:
+        """Who asks on and on though it was told to wait is hung up on."""
+        self.here.pieces = {(TOP, 1): Deferred()}
+        for number in range(self.limits.in_flight + self.limits.excess):
+            self.say(2, WantPiece(number, TOP, 1))
+        self.town.run(0.001)
+        self.assertTrue(self.link.open)
+        for number in range(10**6, 10**6 + 50):
+            self.say(2, WantPiece(number, TOP, 1))
+        self.assertHungUp("it asks on and on: 1001 requests too many")
+
+    def test_answered_but_endless(self) -> None:
+        """Requests that are answered at once may not come faster than they can be of use."""
+        self.here.pieces = {(TOP, 0): b"hashes"}
+        answers = Counter[str]()
+        for number in range(self.limits.burst + 100):
+            asked = self.back.hashes(TOP)
+            asked.addCallbacks(lambda _: answers.update(["given"]), lambda failure: answers.update(["busy"]))
+            if number % 50 == 0:
+                self.town.run(0.01)
+        self.town.run(0.01)
+        self.assertGreaterEqual(answers["busy"], 50)
+        self.town.run(2.0)
+        self.assertEqual(self.result(self.back.hashes(TOP)), b"hashes")
+
     def test_pieces_do_not_hold_up_others(self) -> None:
         """While pieces wait for their turn, other requests are answered."""
         self.there.pieces = {(TOP, 1): Deferred(), (TOP, 0): b"hashes"}
@@ -474,6 +501,7 @@ class ServingTests(LinkCase):
 
     def test_unread_answers(self) -> None:
         """Requests without end from a peer that reads no answer end the link."""
+        self.link._serving._limits = evolve(self.limits, excess=10**9)
         self.wire(2).taken = False
         wire = self.wire(2, ours=False)
         number = 0

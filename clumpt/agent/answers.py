@@ -119,7 +119,7 @@ class Answers:
 
     def declined(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""
-        self._server.uplink.declined(link.peer, digest, index)
+        self._server.declined(link.peer, digest, index)
 
     def drained(self, link: ILink) -> None:
         """See L{IPeerEvents}."""

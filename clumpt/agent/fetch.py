@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from clumpt.agent.rate import Bucket
+from clumpt.agent.suspicions import Suspicions
 from clumpt.agent.swarm import Ask, Swarm
 from clumpt.aio import deferred, sleep
 from clumpt.errors import BadDocument, Busy, ClumptError, Damaged, NotHere, StoreFull
@@ -26,6 +27,8 @@ AT_ONCE = 16
 PAUSE = 1.0
 #: Seconds before a full disk is tried again.
 FULL_PAUSE = 30.0
+#: Pauses after refusals that are waited for; a peer may refuse for an hour, and offer again at once.
+MOST_TIMERS = 64
 #: Packages whose provenance is remembered.
 REMEMBERED = 256
 
@@ -71,6 +74,7 @@ class Fetcher:
     _timers: list[IDelayedCall] = field(factory=list, init=False)
     _stopped: bool = field(default=False, init=False)
     _provenance: dict[Digest, Provenance] = field(factory=dict, init=False)
+    suspicions: Suspicions = field(factory=Suspicions, init=False)
     _log = Logger()
 
     def want(self, packages: Sequence[Package]) -> list[Package]:
@@ -253,6 +257,7 @@ class Fetcher:
             # It came from somebody else, or is not wanted any more.
             swarm.refused(ask.peer, ask.index, self._reactor.seconds())
         except NotHere:
+            self.suspicions.in_vain(ask.peer, package)
             swarm.missing(ask.peer, ask.index)
             self._missed(package)
         except Busy as busy:
@@ -263,6 +268,8 @@ class Fetcher:
             self._log.debug(
                 "no piece {index} from {peer}: {trouble}", index=ask.index, peer=ask.peer, trouble=trouble
             )
+            if ask.peer in self._links():
+                self.suspicions.in_vain(ask.peer, package)
             self._refused(arrival, ask, PAUSE)
         finally:
             arrival.open.pop(ask, None)
@@ -271,11 +278,14 @@ class Fetcher:
     def _refused(self, arrival: _Arrival, ask: Ask, pause: float) -> None:
         arrival.swarm.refused(ask.peer, ask.index, self._reactor.seconds() + pause)
         self._missed(arrival.package)
-        again = self._reactor.callLater(pause, self._pump, arrival.package.sha256)
-        self._timers = [timer for timer in self._timers if timer.active()] + [again]
+        self._timers = [timer for timer in self._timers if timer.active()]
+        if len(self._timers) < MOST_TIMERS:
+            # Without one it is looked at a little later.
+            self._timers.append(self._reactor.callLater(pause, self._pump, arrival.package.sha256))
 
     def _received(self, arrival: _Arrival, ask: Ask, data: bytes) -> None:
         package, swarm = arrival.package, arrival.swarm
+        self.suspicions.sent(ask.peer)
         counted = self._provenance.get(package.sha256, Provenance())
         if ask.index in swarm.held or self._arrivals.get(package.sha256) is not arrival:
             swarm.arrived(ask.peer, ask.index, self._reactor.seconds())
@@ -285,6 +295,7 @@ class Fetcher:
             swarm.arrived(ask.peer, ask.index, self._reactor.seconds())
             for other in swarm.others(ask.index):
                 if (late := arrival.open.get(Ask(other, ask.index))) is not None:
+                    self.suspicions.in_vain(other, package)
                     late.cancel()
             # First what is to come, which takes longest.
             self._reply(arrival)
@@ -294,12 +305,9 @@ class Fetcher:
             self._spoiled(arrival, ask.peer, f"piece {ask.index} is not the signed one")
 
     def _spoiled(self, arrival: _Arrival, peer: PeerName, what: str) -> None:
-        self._log.error(
-            "{peer} sent wrong bytes of {file}: {what}; it is not asked for it again",
-            peer=peer,
-            file=arrival.package.file,
-            what=what,
-        )
+        if peer not in arrival.swarm.spoilers:
+            # What it was asked for before may still come, and be wrong too.
+            self.suspicions.spoiled(peer, arrival.package, what)
         arrival.swarm.spoiled(peer)
         self._missed(arrival.package)
 

@@ -10,8 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from clumpt.agent.rate import Bucket
+from clumpt.agent.taken import Taken
 from clumpt.agent.uplink import Uplink
-from clumpt.errors import NotHere
+from clumpt.errors import BadDocument, Busy, NotHere
 from clumpt.interfaces import ILink, IPieces
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest
@@ -43,6 +44,7 @@ class Server:
     sent: dict[PeerName, int] = field(factory=dict, init=False)
     #: When a package was last given to somebody, by the clock.
     used: dict[Digest, float] = field(factory=dict, init=False)
+    _taken: Taken = field(factory=Taken, init=False)
 
     def __attrs_post_init__(self) -> None:
         self.uplink = Uplink(
@@ -76,12 +78,23 @@ class Server:
         """
         One piece, when it is its turn.
 
-        Raises L{clumpt.errors.NotHere} and L{clumpt.errors.Busy}, as L{IPeerEvents} says.
+        Raises L{clumpt.errors.NotHere} and L{clumpt.errors.Busy}, as L{IPeerEvents} says, and
+        L{BadDocument} for a piece that there is not.
         """
         package = self._known(digest)
-        if not 0 <= index < package.pieces.count or not self._can_give(package, index):
+        _check(package, index, "asks for")
+        if not self._can_give(package, index):
             raise NotHere(f"no piece {index} of {digest}")
+        if (pause := self._taken.pause(link.peer, package, self._reactor.seconds())) > 0:
+            raise Busy(pause)
         return self.uplink.ask(link.peer, package, index, lambda: self._read(link.peer, package, index))
+
+    def declined(self, peer: PeerName, digest: Digest, index: int) -> None:
+        """C{peer} does not want what was offered; raises L{BadDocument} for a piece that there is not."""
+        package = self._packages.get(digest)
+        if package is not None:
+            _check(package, index, "declines")
+            self.uplink.declined(peer, digest, index)
 
     def _can_give(self, package: Package, index: int) -> bool:
         return index in self.held(package) or index in self.soon(package)
@@ -91,6 +104,7 @@ class Server:
         if data is None:
             raise NotHere(f"piece {index} of {package.sha256} is gone")
         self.sent[peer] = self.sent.get(peer, 0) + len(data)
+        self._taken.took(peer, package, self._reactor.seconds())
         self.used[package.sha256] = self._reactor.seconds()
         return data
 
@@ -99,3 +113,9 @@ class Server:
         if package is None:
             raise NotHere(f"no package {digest} in the update table")
         return package
+
+
+def _check(package: Package, index: int, does: str) -> None:
+    """Everybody knows how many pieces a package has: it is signed."""
+    if not 0 <= index < package.pieces.count:
+        raise BadDocument(f"it {does} piece {index} of {package.pieces.count} of {package.file}")

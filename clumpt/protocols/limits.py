@@ -19,6 +19,8 @@ class Limits:
     @ivar request: for the answer to a request.
     @ivar slowest: bytes a second; pieces that come slower are given up.
     @ivar in_flight: the most requests unanswered at one time, each way.
+    @ivar burst: requests for anything but pieces that may come at once; C{rate}: those more each second.
+    @ivar excess: the most requests beyond those limits, which are told to wait; then the link is ended.
     @ivar at_once: pieces of one link in preparation at one time; bounds memory.
     @ivar early: messages kept for a link that is not whole yet.
     @ivar backlog: bytes that may be told to a peer whose buffers are full.
@@ -42,6 +44,9 @@ class Limits:
     request: float = field(default=30.0, validator=gt(0))
     slowest: int = field(default=16 * 1024, validator=ge(1))
     in_flight: int = field(default=64, validator=ge(1))
+    burst: int = field(default=500, validator=ge(1))
+    rate: float = field(default=50.0, validator=gt(0))
+    excess: int = field(default=1000, validator=ge(1))
     at_once: int = field(default=4, validator=ge(1))
     early: int = field(default=64, validator=ge(0))
     backlog: int = field(default=1024 * 1024, validator=ge(0))

@@ -60,17 +60,38 @@ class Serving:
     _ready: deque[Numbered] = field(factory=deque, init=False)
     _preparing: int = field(default=0, init=False)
     _going: bool = field(default=False, init=False)
+    #: Requests that were not granted, and those that are free at the moment C{_since}.
+    _excess: int = field(default=0, init=False)
+    _credit: float = field(default=0.0, init=False)
+    _since: float = field(default=float("-inf"), init=False)
 
     def wanted(self, request: Numbered) -> None:
-        """Take in a request; raises L{errors.ProtocolError} if its id is in use."""
+        """Take in a request; raises L{errors.ProtocolError} if its id is in use, or there were too many."""
         if request.id in self._open:
             raise errors.ProtocolError(f"request {request.id} came twice")
-        if len(self._open) >= self._limits.in_flight:
+        if self._too_many(request):
+            self._excess += 1
+            if self._excess > self._limits.excess:
+                raise errors.ProtocolError(f"it asks on and on: {self._excess} requests too many")
             self._line.send(Busy.after(request.id, _BREATH))
             return
         self._open[request.id] = None
         (self._pieces if isinstance(request, WantPiece) else self._quick).append(request)
         self.go_on()
+
+    def _too_many(self, request: Numbered) -> bool:
+        """Must the peer wait?  How many pieces it may ask for is left to the agent."""
+        if len(self._open) >= self._limits.in_flight:
+            return True
+        if isinstance(request, WantPiece):
+            return False
+        limits, now = self._limits, self._line.heard
+        self._credit = min(float(limits.burst), self._credit + (now - self._since) * limits.rate)
+        self._since = now
+        if self._credit < 1:
+            return True
+        self._credit -= 1
+        return False
 
     def cancelled(self, number: int) -> None:
         """The peer does not want the answer to C{number}; nothing happens if that is on its way."""

@@ -14,8 +14,8 @@ from clumpt.protocols.limits import Limits
 
 #: The same complaint is logged again after so many seconds.
 REPEAT = 3600.0
-#: Different complaints that are remembered.
-MOST = 1024
+#: Different complaints that are remembered, and of one peer.
+MOST, MOST_EACH = 1024, 16
 
 
 @define(eq=False)
@@ -31,6 +31,8 @@ class Complaints:
     _clock: IReactorTime
     count: int = field(default=0, init=False)
     _told: dict[tuple[str, str], float] = field(factory=dict, init=False)
+    #: Of whom it was said that there are more.
+    _named: dict[str, float] = field(factory=dict, init=False)
 
     def about(self, peer: str, why: str) -> None:
         """We hung up on C{peer}, a name or a host, because of C{why}."""
@@ -39,11 +41,21 @@ class Complaints:
         told = self._told.get((peer, why))
         if told is not None and now - told < REPEAT:
             return
+        if told is None and self._reasons(peer, now) >= MOST_EACH:
+            if now - self._named.get(peer, -REPEAT) >= REPEAT:
+                self._named[peer] = now
+                self.log.warn("hanging up on {peer}: {why}; no more is said of it", peer=peer, why=why)
+                self._named = {name: at for name, at in self._named.items() if now - at < REPEAT}
+            return
         if len(self._told) >= MOST:
             del self._told[next(iter(self._told))]
         self._told.pop((peer, why), None)
         self._told[peer, why] = now
         self.log.warn("hanging up on {peer}: {why}", peer=peer, why=why)
+
+    def _reasons(self, peer: str, now: float) -> int:
+        """How many complaints of C{peer} were logged within the last hour."""
+        return sum(other == peer and now - at < REPEAT for (other, _), at in self._told.items())
 
 
 @define(eq=False)

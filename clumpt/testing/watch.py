@@ -150,7 +150,7 @@ DISK = (
 #: ... or the directory does not know a peer (any more) ...
 STRANGER = ("the directory refuses this peer's report",)
 #: ... or with the peer that they speak of.
-ACCUSING = ("{peer} sent ", "{peer} has another history", "hanging up on {peer}")
+ACCUSING = ("{peer} sent ", "{peer} took ", "{peer} has another history", "hanging up on {peer}")
 #: Why one may hang up on a peer that is not to blame: the weather, or news that did not reach it yet.
 BLAMELESS = (
     "it took nothing for",

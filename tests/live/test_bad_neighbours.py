@@ -191,6 +191,14 @@ class NeighbourTests(BadCase):
         await self.check_good(victim)
 
     @deferred
+    async def test_drip(self) -> None:
+        """A neighbour whose pieces come at one byte a second is not waited for either."""
+        await self.neighbour("drip", "drip")
+        victim = await self.victim("v", ("drip", "seed"))
+        await self.live(victim, twist="hasty")
+        await self.check_good(victim)
+
+    @deferred
     async def test_frames(self) -> None:
         """Frames too long, of no kind, or cut off end a line; the peer lives, and says what it heard."""
         stranger = await self.victim("v")

@@ -16,11 +16,14 @@ from clumpt.agent.serve import Server
 from clumpt.agent.spread import Spread
 from clumpt.apps import daemon
 from clumpt.protocols.limits import Limits
+from clumpt.protocols.line import Line
 from clumpt.store.repository import FileRepository
 
 Twist = AbstractContextManager[Any]
 #: Seconds after which a liar tells its lies again: who hears them too early takes no notice.
 AGAIN = 0.2
+#: No message but a piece is longer.
+PIECE = 4096
 
 
 def wrong_bytes(folder: Path) -> Twist:
@@ -58,6 +61,24 @@ def forged(folder: Path) -> Twist:
     return patch.multiple(Spread, linked=more, unlinked=ended)
 
 
+def drip(folder: Path) -> Twist:
+    """Its pieces leave at one byte a second."""
+    flush = Line._flush
+
+    def slowly(line: Any) -> None:
+        if line._queue and max(map(len, line._queue)) > PIECE:
+            rest = b"".join(line._queue)
+            line._queue.clear()
+            drops = iter(rest)
+            # The end of the piece, in some hours, or of the connection ends it.
+            dripping = LoopingCall(lambda: line.transport.write(bytes([next(drops)])))
+            dripping.start(1.0).addErrback(lambda failure: None)
+        else:
+            flush(line)
+
+    return patch.object(Line, "_flush", slowly)
+
+
 def hasty(folder: Path) -> Twist:
     """It waits for an answer for one second only."""
     return patch.object(daemon, "Limits", partial(Limits, request=1.0))
@@ -69,5 +90,6 @@ TWISTS: Mapping[str, Callable[[Path], Twist]] = {
     "wrong bytes": wrong_bytes,
     "silent": silent,
     "forged": forged,
+    "drip": drip,
     "hasty": hasty,
 }
