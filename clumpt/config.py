@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from attrs import field, fields, fields_dict, frozen
 
+from clumpt.hours import HOURS, Hours
 from clumpt.kinds import (
     FRACTION,
     OPTIONAL_PATH,
@@ -157,9 +158,22 @@ class InstallSection:
 class LimitsSection:
     """How much this node gives and takes; k, M, G and T are powers of 1024."""
 
-    upload: int = setting(SIZE, 0, "Bytes a second sent to all peers together; 0 for no limit.")
-    download: int = setting(SIZE, 0, "Bytes a second taken from all peers together; 0 for no limit.")
-    fanout: int = setting(whole(1, 1000), 10, "How many peers are told or served at once.")
+    upload: int = setting(
+        SIZE, 0, "Bytes a second of packages that this daemon sends, to all peers together; 0 for no limit."
+    )
+    upload_hours: Hours = setting(
+        HOURS,
+        Hours(),
+        "Other rates of upload at some hours of the day, in the local time of the node, such as"
+        " 08:00-18:00 2M, 22:00-06:00 0.",
+    )
+    download: int = setting(
+        SIZE, 0, "Bytes a second of packages that this daemon takes, from all peers together; 0 for no limit."
+    )
+    download_hours: Hours = setting(HOURS, Hours(), "The same for download.")
+    fanout: int = setting(
+        whole(1, 1000), 10, "How many peers are sent packages at once, or dialled when neighbours fail."
+    )
     quota: int = setting(SIZE, 10 * 1024**3, "Bytes that the packages kept here may take.")
     links: int = setting(whole(2, 10000), 64, "How many links to other peers are kept open.")
 

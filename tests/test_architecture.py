@@ -18,6 +18,7 @@ FLOORS = {
         "connectivity",
         "errors",
         "graph",
+        "hours",
         "idset",
         "kinds",
         "model",

@@ -12,6 +12,7 @@ from clumpt.config import SECTIONS, Config, DirectorySection, keys
 from clumpt.configfile import load
 from clumpt.configtext import render, sample
 from clumpt.errors import ConfigurationError
+from clumpt.hours import HOURS
 from clumpt.kinds import SECONDS, SIZE, YES_NO, choice, whole
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,10 +128,31 @@ class MistakeTests(ConfigTestCase):
             ("peer", "state = a\n b"),
             ("limits", "quota = 10 GB"),
             ("limits", "quota = -1"),
+            ("limits", "upload_hours = 2M"),
+            ("limits", "upload_hours = 08:00-18:00"),
+            ("limits", "upload_hours = 8-18 2M"),
+            ("limits", "upload_hours = 08:00-18:00 2M,"),
+            ("limits", "download_hours = 08:00-18:00 fast"),
         ):
             (only,) = self.mistakes(f"[{section}]\n{line}\n")
             self.assertIn("clumpt.ini:2: ", only)
             self.assertIn(" must be ", only)
+
+    def test_hours(self) -> None:
+        """Hours say what is wrong with them; a key that is nearly right is told."""
+        for value, words in (
+            ("08:00-08:00 2M", "hours that end after they begin; 08:00-08:00 does not"),
+            ("08:00-25:00 2M", "times from 00:00 to 24:00, not 25:00"),
+            ("08:60-09:00 2M", "times from 00:00 to 24:00, not 08:60"),
+            ("22:00-06:00 1M, 05:00-07:00 2M", "do not overlap; 22:00-06:00 and 05:00-07:00 do"),
+        ):
+            (only,) = self.mistakes(f"[limits]\nupload_hours = {value}\n")
+            self.assertRegex(only, "clumpt.ini:2: upload_hours must be ")
+            self.assertIn(words, only)
+        (only,) = self.mistakes("[limits]\nuploadhours = 08:00-18:00 2M\n")
+        self.assertIn("clumpt.ini:2: unknown key uploadhours in [limits] (did you mean upload_hours?)", only)
+        config = self.load(NEEDED + "[limits]\nupload_hours = 8:00-18:00  2M ,22:00-24:00 0\n")
+        self.assertEqual(str(config.limits.upload_hours), "08:00-18:00 2M, 22:00-00:00 0")
 
     def test_syntax(self) -> None:
         """What is no INI file is refused with its line."""
@@ -214,7 +236,7 @@ class KindTests(SynchronousTestCase):
     @given(st.text())
     def test_nonsense(self, text: str) -> None:
         """Any text is either a value or a ValueError."""
-        for kind in (SIZE, SECONDS, YES_NO, whole(1, 5), choice("a", "b")):
+        for kind in (SIZE, SECONDS, YES_NO, HOURS, whole(1, 5), choice("a", "b")):
             try:
                 value = kind.parse(text, Path())
             except ValueError:

@@ -232,6 +232,16 @@ class UplinkTests(SynchronousTestCase):
         self.uplink.saw(A, self.package, Bits(1))
         self.assertEqual(sum(map(len, answers)), WINDOW + 1)
 
+    def test_fanout(self) -> None:
+        """No more peers are sent pieces at one time than may be; others have their turn afterwards."""
+        self.uplink.fanout = 1
+        self.uplink.saw(A, self.package, NONE)
+        self.uplink.saw(B, self.package, NONE)
+        first, second, third = self.ask(A, 0), self.ask(B, 1), self.ask(A, 2)
+        self.assertEqual((first, second, third), ([b"data"], [], [b"data"]))
+        self.uplink.saw(A, self.package, Bits(0b101))
+        self.assertEqual(second, [b"data"])
+
     def test_silent_peer(self) -> None:
         """A peer that does not say that it received does not stop the others for ever."""
         self.uplink.saw(A, self.package, NONE)

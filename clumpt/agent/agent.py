@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -20,8 +20,9 @@ from clumpt.agent.chain import Chain
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.job import Agenda
+from clumpt.agent.manners import Manners
 from clumpt.agent.queue import INTERRUPTED, Queue
-from clumpt.agent.rate import Bucket
+from clumpt.agent.rate import Bucket, minute_of_day
 from clumpt.agent.recovery import verdicts
 from clumpt.agent.report import Reporter, summarise
 from clumpt.agent.roster import Roster
@@ -46,28 +47,6 @@ from clumpt.provenance import Provenance
 
 #: Seconds between attempts to start without ever having read the directory.
 START_PAUSE = 5.0
-
-
-@frozen
-class Manners:
-    """
-    How a peer behaves; from its configuration.
-
-    @ivar serve_installed: give a package away only after it was installed here (R54, H4).
-    @ivar jitter: share by which periodic synchronisation is spread, 0 <= jitter < 1.
-    @ivar report_delay: seconds over which changes are gathered into one report.
-    @ivar fanout: peers dialled at once when neighbours fail.
-    @ivar upload: bytes per second given in total, 0 for no limit; likewise C{download}.
-    @ivar quota: bytes that the repository may take, 0 for no limit.
-    """
-
-    serve_installed: bool = False
-    jitter: float = 0.2
-    report_delay: float = 1.0
-    fanout: int = 10
-    upload: float = 0.0
-    download: float = 0.0
-    quota: int = 0
 
 
 @define(eq=False)
@@ -146,7 +125,7 @@ class Agent:
             reactor,
             self._random,
             self.repository,
-            Bucket(manners.upload),
+            Bucket(manners.upload, manners.upload_hours, self._minute),
             False,
             self._network.links,
             self._served,
@@ -156,7 +135,7 @@ class Agent:
             reactor,
             self._random,
             self.repository,
-            Bucket(manners.download),
+            Bucket(manners.download, manners.download_hours, self._minute),
             lambda: dict(self._network.links()),
             lambda package, index, sender: self.spread.arrived(package, index, sender),
             self._completed,
@@ -165,6 +144,7 @@ class Agent:
             self._hindered,
             self.sources.origin,
         )
+        self.server.uplink.fanout = manners.fanout
         self.spread = Spread(
             reactor, self.agenda, Gossip(), self.server, self.fetcher, self._entry, self._widen
         )
@@ -263,8 +243,10 @@ class Agent:
     def behave(self, manners: Manners) -> None:
         """Behave in another way from now on."""
         self.manners = manners
-        self.server.uplink.rate.rate = manners.upload
-        self.fetcher.download.rate = manners.download
+        up, down = self.server.uplink.rate, self.fetcher.download
+        up.rate, up.hours = manners.upload, manners.upload_hours
+        down.rate, down.hours = manners.download, manners.download_hours
+        self.server.uplink.fanout = manners.fanout
 
     # What changes here.
 
@@ -330,6 +312,9 @@ class Agent:
 
     def _groups(self, peer: PeerName) -> frozenset[GroupName] | None:
         return self._answers.groups(peer) if self._answers is not None else None
+
+    def _minute(self) -> int:
+        return minute_of_day(self._wall())
 
     def provenance(self, digest: Digest) -> Provenance | None:
         """Where the bytes of a package came from; None if that is not remembered."""

@@ -69,6 +69,7 @@ class Uplink:
     @ivar links: the open links.
     @ivar held: the pieces of a package that can be given.
     @ivar soon: those that are on their way here, and can be given then.
+    @ivar fanout: peers that are sent pieces at one time, at most.
     """
 
     _reactor: IReactorTime
@@ -78,6 +79,7 @@ class Uplink:
     _links: Callable[[], Mapping[PeerName, ILink]]
     _held: Callable[[Package], Bits]
     _soon: Callable[[Package], Bits]
+    fanout: int = WINDOW
     _waiting: list[_Request] = field(factory=list, init=False)
     #: Requests for pieces that are on their way here.
     _early: list[_Request] = field(factory=list, init=False)
@@ -227,6 +229,7 @@ class Uplink:
             if room <= 0 or self._free_at > now:
                 break
             able = request in self._waiting and (request.peer not in links or not links[request.peer].full)
+            able = able and (request.peer in flying or len(flying) < self.fanout)
             if able and (flying[request.peer] < WINDOW_EACH or len(links) == 1):
                 flying[request.peer] += 1
                 room -= 1

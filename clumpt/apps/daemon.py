@@ -21,7 +21,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from clumpt.agent.agent import Agent, Manners
+from clumpt.agent.agent import Agent
+from clumpt.agent.manners import Manners
 from clumpt.aio import deferred
 from clumpt.apps.identity import secured
 from clumpt.apps.install_helper import rules_of
@@ -101,6 +102,8 @@ def manners(config: Config) -> Manners:
         fanout=config.limits.fanout,
         upload=config.limits.upload,
         download=config.limits.download,
+        upload_hours=config.limits.upload_hours,
+        download_hours=config.limits.download_hours,
         quota=config.limits.quota,
     )
 

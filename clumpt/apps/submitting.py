@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from attrs import define, field, frozen
 
-from clumpt.agent.rate import Bucket
+from clumpt.agent.rate import Bucket, minute_of_day
 from clumpt.agent.serve import Server
 from clumpt.agent.submission import Errand, Seeded, Submission, share
 from clumpt.aio import deferred, sleep
@@ -159,12 +159,12 @@ class Submitter:
         """Begin to listen; what cannot be served later fails here, before anything is registered."""
         desk = self._desk
         greeting, keyring = await desk.greeting(), await desk.keyring()
-        network = desk.network(True)
+        network, limits = desk.network(True), desk.config.limits
         server = self._server = Server(
             desk.reactor,
             desk.random,
             self._offered,
-            Bucket(desk.config.limits.upload),
+            Bucket(limits.upload, limits.upload_hours, lambda: minute_of_day(desk.wall())),
             True,
             network.links,
             lambda package: True,
