@@ -141,6 +141,18 @@ class SubmissionTests(SynchronousTestCase):
             self.assertEqual(found.received, {"n4"})
             self.assertLess(self.cluster.clock.seconds(), 4 * (STALLED + 10))
 
+    def test_only_talks(self) -> None:
+        """Whoever says the same again and again, and takes nothing, is replaced as well."""
+        talkers = {peer.name for peer in self.peers(3, mute=True)}
+        self.peers(1)
+        work = submit(self.cluster.desk(), self.plan(1), self.offered, 600.0)
+        clock, links = self.cluster.clock, self.cluster.networks[-1].open
+        while not work.called and clock.seconds() < 4 * (STALLED + 10):
+            for name in talkers & set(links):
+                links[name].notify(list(self.cluster.updates().values())[:1], [])
+            clock.pump([0.1] * 20)
+        self.assertEqual(self.successResultOf(work).seeded.received, {"n4"})
+
     def test_slow_in_the_end(self) -> None:
         """A slow peer that receives after all counts, if no other could take its place."""
         [slow] = self.peers(1, mute=True)

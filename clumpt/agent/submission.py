@@ -87,13 +87,19 @@ class Seeded:
 
 @define(eq=False)
 class _Told:
-    """A peer that was told; what it has, and when it last showed that something goes on."""
+    """
+    A peer that was told; what it has, and when it last showed that something goes on.
+
+    @ivar pieces: those that it holds, and C{table}: how many updates it has.
+    """
 
     link: ILink
     moved: float
     head: Seq
     sent: int = 0
     holding: set[Digest] = field(factory=set)
+    pieces: dict[Digest, int] = field(factory=dict)
+    table: int = 0
 
 
 @implementer(IPeerEvents)
@@ -243,17 +249,16 @@ class Submission(Visitor):
         if not self._done.called:
             self._done.callback(self.so_far)
 
-    def _moved(self, link: ILink) -> _Told | None:
-        """Something came from this peer: nobody need take its place."""
-        told = self._links.get(link.peer)
-        if told is not None:
-            told.moved = self._reactor.seconds()
-        return told
+    def _moves(self, told: _Told) -> None:
+        """It shows something new: nobody need take its place.  Who only talks is soon replaced."""
+        told.moved = self._reactor.seconds()
 
     def _holds(self, link: ILink, digests: Collection[Digest]) -> None:
-        told = self._moved(link)
+        told = self._links.get(link.peer)
         if told is not None:
-            told.holding.update(digests)
+            if not told.holding.issuperset(digests):
+                told.holding.update(digests)
+                self._moves(told)
             self._look(told)
 
     def _look(self, told: _Told) -> None:
@@ -279,9 +284,11 @@ class Submission(Visitor):
 
     def acked(self, link: ILink, head: Seq) -> None:
         """See L{IPeerEvents}."""
-        told = self._moved(link)
+        told = self._links.get(link.peer)
         if told is not None:
-            told.head = max(told.head, head)
+            if head > told.head:
+                told.head = head
+                self._moves(told)
             self._look(told)
 
     def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> None:
@@ -292,7 +299,10 @@ class Submission(Visitor):
 
     def table_wanted(self, link: ILink, have: IdSet) -> Sequence[bytes]:
         """See L{IPeerEvents}: the new entries, and the earlier ones a peer may lack."""
-        self._moved(link)
+        told = self._links.get(link.peer)
+        if told is not None and len(have) > told.table:
+            told.table = len(have)
+            self._moves(told)
         known = dict(self._errand.earlier) | {entry.seq: entry.envelope for entry in self._errand.entries}
         return [known[seq] for seq in sorted(known) if seq not in have][:PAGE]
 
@@ -318,7 +328,10 @@ class Submission(Visitor):
 
     def _saw(self, link: ILink, package: Package, bits: Bits) -> None:
         self._server.uplink.saw(link.peer, package, bits)
-        self._moved(link)
+        told, digest = self._links.get(link.peer), package.sha256
+        if told is not None and bits.value & ~told.pieces.get(digest, 0):
+            told.pieces[digest] = told.pieces.get(digest, 0) | bits.value
+            self._moves(told)
         if len(bits) == package.pieces.count:
             self._holds(link, [package.sha256])
 
