@@ -94,6 +94,7 @@ class Uplink:
     _going: bool = field(default=False, init=False)
     _changed: bool = field(default=False, init=False)
     _free_at: float = field(default=0.0, init=False)
+    _stopped: bool = field(default=False, init=False)
 
     # What others hold, want and decline.
 
@@ -147,7 +148,8 @@ class Uplink:
         Fires with what C{read} gives, when it is its turn.  Fails with L{clumpt.errors.NotHere} if the
         piece does not come after all; cancelling it frees the place.  Raises L{clumpt.errors.Busy}.
         """
-        if sum(request.peer == peer for request in (*self._waiting, *self._early)) >= MOST_WAITING:
+        asked = sum(request.peer == peer for request in (*self._waiting, *self._early))
+        if self._stopped or asked >= MOST_WAITING:
             raise Busy(1.0)
         if package.sha256 in self._offers:
             self._offers[package.sha256].asked(peer, index)
@@ -190,7 +192,8 @@ class Uplink:
                 request.answer.errback(NotHere(f"piece {request.index} did not come"))
 
     def stop(self) -> None:
-        """Send nothing more."""
+        """Send nothing more, though links may be open for a moment yet."""
+        self._stopped = True
         for timer in (self._timer, self._next):
             if timer is not None and timer.active():
                 timer.cancel()
@@ -204,7 +207,7 @@ class Uplink:
     def go_on(self) -> None:
         """Send and offer what can be sent and offered now."""
         self._changed = True
-        if self._going:
+        if self._going or self._stopped:
             # Called from within: what is said may free a link, or bring an answer, at once.
             return
         self._going = True

@@ -1,9 +1,12 @@
 """What the tests of simulated clusters share: seeds, and how they are played and told."""
 
+from __future__ import annotations
+
 import gc
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -13,7 +16,8 @@ from clumpt.testing.drill import Drill, apart
 USUAL = 200
 #: Lines of the diary that are shown of a seed that failed.
 SHOWN = 60
-_SEEDS = Path(__file__).with_name("seeds.txt")
+#: The seeds of storms that ever failed.
+SEEDS = Path(__file__).with_name("seeds.txt")
 
 # What is here already stays: it need not be looked through between two worlds.
 gc.collect()
@@ -26,12 +30,12 @@ def known_seeds(text: str) -> list[int]:
     return [int(line) for line in lines if line]
 
 
-def seeds() -> Sequence[int]:
+def seeds(usual: int = USUAL, known: Path = SEEDS) -> Sequence[int]:
     """C{CLUMPT_SEED} alone; or C{CLUMPT_SEEDS} many, and all that ever failed."""
     if one := os.environ.get("CLUMPT_SEED"):
         return [int(one)]
-    usual = range(1, int(os.environ.get("CLUMPT_SEEDS") or USUAL) + 1)
-    return list(dict.fromkeys([*known_seeds(_SEEDS.read_text()), *usual]))
+    many = range(1, int(os.environ.get("CLUMPT_SEEDS") or usual) + 1)
+    return list(dict.fromkeys([*known_seeds(known.read_text()), *many]))
 
 
 def told(seed: int, test: str, wrong: BaseException) -> str:
@@ -39,6 +43,13 @@ def told(seed: int, test: str, wrong: BaseException) -> str:
     lines = str(wrong).splitlines()
     story = lines[:30] + lines[30:][-SHOWN:]
     return "\n".join([f"CLUMPT_SEED={seed} python -m twisted.trial {test}", *story])
+
+
+class Played(Protocol):
+    """A seed that can be played."""
+
+    def play(self) -> None:
+        """All of it; raises whatever is wrong."""
 
 
 class ClusterTestCase(SynchronousTestCase):
@@ -51,13 +62,13 @@ class ClusterTestCase(SynchronousTestCase):
             pass
         self.flushLoggedErrors()
 
-    def play(self, seeds: Iterable[int]) -> None:
+    def play(self, seeds: Iterable[int], kind: Callable[[int], Played] = Drill) -> None:
         """Play seeds, all of them, and tell which failed."""
         failures = []
         for seed in seeds:
             with apart():
                 try:
-                    Drill(seed).play()
+                    kind(seed).play()
                 except Exception as wrong:  # noqa: BLE001 - whatever it is, it is told with its seed
                     failures.append(told(seed, type(self).__module__, wrong))
         if failures:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from random import Random
 
 from attrs import define, field
@@ -10,6 +10,7 @@ from attrs import define, field
 from clumpt.model import Entry, PeerName
 from clumpt.testing.cluster import Cluster
 from clumpt.testing.drill import apart
+from clumpt.testing.liars import Vice
 from clumpt.testing.site import DESK
 
 #: What a full Ethernet frame carries of TCP, of what it takes on the wire.
@@ -25,7 +26,8 @@ class Swarm:
     """
     What is to spread, and among whom.
 
-    @ivar rate: bytes a second of every card, in each direction.
+    @ivar vices: one more peer for each of them, which lies.
+    @ivar within: seconds after which all must have it.
     @ivar finished: when each peer had the whole package, in seconds from the first notification.
     """
 
@@ -33,9 +35,11 @@ class Swarm:
     size: int
     mbit: float
     seed: int = 1
+    vices: Collection[type[Vice]] = ()
     cluster: Cluster = field(init=False)
     entry: Entry = field(init=False)
     finished: dict[PeerName, float] = field(factory=dict, init=False)
+    within: float = field(default=WITHIN, init=False)
     _began: float = field(default=0.0, init=False)
     _sent_before: int = field(default=0, init=False)
 
@@ -48,6 +52,11 @@ class Swarm:
     def fluid(self) -> float:
         """Seconds that one copy takes to leave the submitter: nothing can be faster."""
         return self.size / self.rate
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the submitter began."""
+        return self.cluster.world.now - self._began
 
     @property
     def ratio(self) -> float:
@@ -70,17 +79,20 @@ class Swarm:
         self,
         before: Callable[[Swarm], object] = lambda swarm: None,
         halfway: Callable[[Swarm], object] | None = None,
+        after: Callable[[Swarm], object] = lambda swarm: None,
     ) -> Swarm:
         """
         Let it spread.
 
         @param before: what happens before.
         @param halfway: what happens when half the fluid limit is over.
+        @param after: what happens when all have it, while they are still up.
         """
         with apart():
-            self.cluster = cluster = Cluster(self.seed, size=self.peers, look=WITHIN)
+            self.cluster = cluster = Cluster(self.seed, size=self.peers, vices=self.vices, look=WITHIN)
             try:
                 self._run(cluster, before, halfway)
+                after(self)
             finally:
                 cluster.close()
         return self
@@ -101,14 +113,15 @@ class Swarm:
         self._began, self._sent_before = world.now, desk.uplink.carried
         if halfway is not None:
             world.call_later(self.fluid / 2, lambda: halfway(self))
-        cluster.submitter.bring(self.entry, WITHIN)
-        world.run_until(self._all_have_it, within=WITHIN, every=EVERY)
+        cluster.submitter.deliver(self.entry, WITHIN)
+        world.run_until(self.all_have_it, within=self.within, every=EVERY)
 
-    def _all_have_it(self) -> bool:
+    def all_have_it(self) -> bool:
+        """Has every peer that is up the whole package?"""
         digest = self.entry.update.packages[0].sha256
         for machine in self.cluster.up:
             if machine.name not in self.finished and machine.agent.repository.holds(digest):
-                self.finished[machine.name] = self.cluster.world.now - self._began
+                self.finished[machine.name] = self.elapsed
         return all(machine.name in self.finished for machine in self.cluster.up)
 
     def kill(self, share: float) -> None:

@@ -44,7 +44,11 @@ class DiskTests(ClusterTestCase):
             for _ in range(3):
                 cluster.give(cluster.sign(size=200), [cluster.up[1].name])
                 cluster.world.run_for(10.0)
+            # Something is reported with the next synchronisation, though nothing was taken.
+            reported = machine.told
+            cluster.world.run_for(1.5 * cluster.interval)
             assert machine.told is not None
+            self.assertIsNot(machine.told, reported)
             self.assertEqual((machine.told.head, machine.told.settled), (0, 0))
             machine.disk.limit = None
             cluster.world.run_until(cluster.agrees, within=2 * cluster.interval + 20.0, every=0.5)
@@ -116,12 +120,23 @@ class QuietTests(ClusterTestCase):
 
     def test_stopped(self) -> None:
         """A daemon that waits for peers that do not answer, or are busy, leaves nothing when it stops."""
-        with a_cluster(vices=(Mute, Mute)) as cluster:
-            cluster.sign(size=200_000)
-            cluster.world.run_for(2 * cluster.interval)
+        with a_cluster(vices=(Mute, Mute), limits=LimitsSection(upload=20_000)) as cluster:
+            first, *others = cluster.up
+            cluster.give(cluster.sign(size=400_000), [first.name])
+            waiting = [machine for machine in others if self.waits(cluster, machine)]
+            self.assertTrue(waiting)
             for machine in cluster.up:
                 cluster.wait(cluster.stop(machine.address), within=30.0)
                 check_stopped(cluster, machine)
+
+    def waits(self, cluster: Cluster, machine: Machine) -> bool:
+        """Is there a moment from now on in which it pauses, as somebody was busy?"""
+        fetcher = machine.agent.fetcher
+        try:
+            cluster.world.run_until(lambda: any(timer.active() for timer in fetcher._timers), within=5.0)
+        except AssertionError:
+            return False
+        return True
 
 
 class NeighbourTests(ClusterTestCase):
