@@ -106,10 +106,10 @@ MUTANTS = (
         ("tests.test_job",),
     ),
     Mutant(
-        "what was cut off is run without end",
+        "what was cut off is run again and again",
         "clumpt/agent/queue.py",
         "entry.update.interrupted is Interrupted.RERUN and attempt < ATTEMPTS",
-        "entry.update.interrupted is Interrupted.RERUN",
+        "entry.update.interrupted is Interrupted.RERUN and attempt < 50",
         ("tests.test_queue",),
     ),
     Mutant(
@@ -195,14 +195,14 @@ MUTANTS = (
         "clumpt/agent/queue.py",
         "        if self._running is None and not self._stopped",
         "        if not self._stopped",
-        (STORMS,),
+        ("tests.test_queue",),
     ),
     Mutant(
         "a run that was under way is begun again after a restart",
         "clumpt/agent/queue.py",
         "self._journal.attempts(entry.seq) if begun else self._journal.intend(entry.seq)",
         "self._journal.intend(entry.seq)",
-        (STORMS,),
+        ("tests.test_queue",),
     ),
     Mutant(
         "a run that was cut off counts as a success",
@@ -272,7 +272,7 @@ MUTANTS = (
         "clumpt/agent/spread.py",
         "            known.told.discard(package.sha256)\n",
         "",
-        ("tests.sim.test_promises",),
+        ("tests.test_spread",),
     ),
     Mutant(
         "a group's ring is left out",

@@ -100,6 +100,19 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(dict(self.journal.states()), {1: State.DONE, 2: State.FAILED, 3: State.DONE})
         self.assertEqual(self.journal.settled_at(2), 1000.0)
 
+    def test_one_at_a_time(self) -> None:
+        """While one is run, others wait, however often the queue is woken."""
+        self.make()
+        ends: list[Deferred[Outcome]] = [Deferred(), Deferred()]
+        given = iter(ends)
+        self.patch(self.installer, "run", lambda *words: next(given))
+        self.submit()
+        self.submit()
+        self.queue.wake()
+        self.assertEqual(dict(self.journal.states()), {1: State.INTENT, 2: State.KNOWN})
+        ends[0].callback(DONE)
+        self.assertEqual(dict(self.journal.states()), {1: State.DONE, 2: State.INTENT})
+
     def test_interrupted_once(self) -> None:
         """A run that was cut off is run once more if its rule is to rerun."""
         self.make(INTERRUPTED, DONE)

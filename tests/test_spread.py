@@ -23,6 +23,10 @@ class Link:
     def __init__(self, peer: str) -> None:
         self.peer = PeerName(peer)
         self.said: list[Seq] = []
+        self.held: list[Bits] = []
+
+    def holding(self, digest: str, count: int, bits: Bits) -> None:
+        self.held.append(bits)
 
     def notify(self, news: Any, holding: Any) -> None:
         self.said += holding
@@ -37,9 +41,22 @@ class SpreadTests(SynchronousTestCase):
         self.whole = Bits.full(self.package.pieces.count)
         self.seen: list[tuple[Any, ...]] = []
         uplink = SimpleNamespace(saw=lambda *words: self.seen.append(words))
-        rooms = SimpleNamespace(held=lambda package: self.whole, know=lambda package: None, uplink=uplink)
+        rooms = SimpleNamespace(
+            held=lambda package: self.whole,
+            know=lambda package: None,
+            package=lambda digest: self.package,
+            uplink=uplink,
+        )
         server = cast(Server, rooms)
-        fetcher = cast(Fetcher, SimpleNamespace(learn=lambda *words: None))
+        self.needed: list[Any] = []
+        fetching = SimpleNamespace(
+            learn=lambda *words: None,
+            want=lambda packages: self.needed,
+            wants=lambda digest: bool(self.needed),
+            starving=self.needed,
+            busy=False,
+        )
+        fetcher = cast(Fetcher, fetching)
         self.spread = Spread(
             Clock(), Agenda(PeerName("me")), Gossip(), server, fetcher, lambda seq: self.update, lambda: None
         )
@@ -69,6 +86,17 @@ class SpreadTests(SynchronousTestCase):
         links = self.links(1, 0)
         self.spread.joined([self.update])
         self.assertEqual([link.said for link in links], [[1], [1]])
+
+    def test_lost(self) -> None:
+        """Who was told that a package is here is told when it was lost: or it would go on asking for it."""
+        (link,) = self.links(1)
+        nothing = Bits()
+        self.spread.holding_told(cast(ILink, link), self.package.sha256, nothing.encode(1))
+        self.assertEqual(link.held, [self.whole])
+        self.whole = nothing
+        self.needed.append(self.package)
+        self.spread.restore(self.package.sha256)
+        self.assertEqual(link.held[1:], [nothing])
 
 
 class ArrivalTests(SynchronousTestCase):
