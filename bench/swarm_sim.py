@@ -6,30 +6,36 @@ left out, so that 10,000 peers fit one process.  What costs time on a wire costs
 small or large, is serialised on the sender's card, travels, and is serialised on the receiver's card, first
 come, first served, behind all else that uses these cards.
 
-usage: python bench/swarm_sim.py PEERS,MEGABYTES,MEGABITS ...
+  python bench/swarm_sim.py PEERS,MEGABYTES,MEGABITS ... [--known 5] [--initial 20] [--piece 32] [--seed 1]
+
+The submitter is linked to as many peers as the real one serves at a time; each peer dials C{known} others.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 import time
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
-from math import ceil
+from pathlib import Path
 from random import Random
 from typing import Any
 
-from attrs import define, field
+from attrs import define, field, frozen
+
+# From a checkout, by its path.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from clumpt.agent.rate import Bucket
+from clumpt.agent.submission import DIALS, LEAST, share
 from clumpt.agent.swarm import Ask, Swarm
 from clumpt.agent.uplink import Uplink
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest, Pieces, piece_size
 
-#: Seconds one way.
-LATENCY = 0.0005
 #: Seconds for which news of pieces are gathered.
 TELL = 0.1
 #: Pieces that are told of sooner.
@@ -129,7 +135,8 @@ class Side:
         size += AROUND if size < 1400 else 0
         here.free = max(here.free, clock.now) + size / here.rate
         here.carried += size
-        clock.at(here.free + LATENCY, self._came, size, call, args)
+        here.said += 1
+        clock.at(here.free + here.latency, self._came, size, call, args)
 
     def _came(self, size: int, call: Callable[..., object], args: tuple[Any, ...]) -> None:
         there, clock = self.there, self.there.clock
@@ -166,11 +173,13 @@ class Node:
     name: PeerName
     package: Package
     rate: float
+    latency: float
     source: bool = False
     dead: bool = False
     free: float = 0.0
     taken: float = 0.0
     carried: int = 0
+    said: int = 0
     done: float = 0.0
     knows: bool = False
     ready: bool = False
@@ -308,63 +317,132 @@ def join(a: Node, b: Node) -> None:
         a.links[b.name], b.links[a.name] = one, two
 
 
-def build(
-    clock: Clock, size: int, peers: int, rate: float, random: Random, known: int, told: int
-) -> list[Node]:
+@frozen
+class Case:
+    """
+    What is to spread, and among whom.
+
+    @ivar mbit: what every card carries each way, with all headers.
+    @ivar known: peers that each peer has dialled; as many, about, have dialled it.
+    @ivar initial: percentage of the peers that the submitter tells, if it can serve so many at a time.
+    @ivar piece: bytes of a piece; 0 for what the code chooses.
+    @ivar latency: seconds one way.
+    """
+
+    peers: int
+    size: int
+    mbit: float
+    seed: int = 1
+    known: int = 5
+    initial: int = 20
+    piece: int = 0
+    latency: float = 0.0005
+
+    @property
+    def rate(self) -> float:
+        """Bytes a second that a card carries, but for headers of full segments."""
+        return self.mbit * 1e6 / 8 * SHARE
+
+    @property
+    def told(self) -> int:
+        """How many peers the submitter is linked to."""
+        return min(self.peers, DIALS, max(LEAST, share(self.peers, self.initial)))
+
+    @property
+    def package(self) -> Package:
+        """What spreads; nobody looks at its bytes."""
+        pieces = Pieces(self.size, self.piece or piece_size(self.size), Digest("0" * 64))
+        return Package("a", "1", "all", "a.deb", Digest("1" * 64), pieces)
+
+
+def build(clock: Clock, case: Case, random: Random) -> list[Node]:
     """The submitter first, then the peers: a ring, and random neighbours for each."""
-    pieces = Pieces(size, piece_size(size), Digest("0" * 64))
-    package = Package("a", "1", "all", "a.deb", Digest("1" * 64), pieces)
-    nodes = [Node(clock, random, PeerName("source"), package, rate, source=True)]
-    nodes += [Node(clock, random, PeerName(f"n{n}"), package, rate) for n in range(peers)]
+    package, card, peers = case.package, (case.rate, case.latency), case.peers
+    nodes = [Node(clock, random, PeerName("source"), package, *card, source=True)]
+    nodes += [Node(clock, random, PeerName(f"n{n}"), package, *card) for n in range(peers)]
     for n, node in enumerate(nodes[1:]):
         join(node, nodes[1 + (n + 1) % peers])
-        for other in random.sample(range(peers), min(peers, known - 1)):
+        for other in random.sample(range(peers), min(peers, case.known - 1)):
             join(node, nodes[1 + other])
-    for node in random.sample(nodes[1:], told):
+    for node in random.sample(nodes[1:], case.told):
         join(nodes[0], node)
         clock.at(0.0, node.notified, node.links[nodes[0].name])
     return nodes
 
 
-def run(
-    peers: int, size: int, mbit: float, seed: int = 1, known: int = 5, percent: int = 20, prepare: Any = None
-) -> str:
-    """One spread; a line of figures."""
-    clock, random = Clock(), Random(seed)
-    rate = mbit * 1e6 / 8 * SHARE
-    told = min(peers, max(2, ceil(peers * percent / 100)))
-    nodes = build(clock, size, peers, rate, random, known, told)
+def run(case: Case) -> dict[str, float]:
+    """One spread, in figures."""
+    clock, random = Clock(), Random(case.seed)
+    nodes = build(clock, case, random)
     source, others = nodes[0], nodes[1:]
     for node in others:
         node.look()
-    if prepare is not None:
-        prepare(clock, nodes)
     began = time.process_time()
-    while clock.now < PATIENCE and not all(node.done or node.dead for node in others):
-        for _ in range(20 * peers):
+    while clock.now < PATIENCE and not all(node.done for node in others):
+        for _ in range(20 * case.peers):
             if not clock.step():
                 break
-    fluid = size / rate
-    ends = sorted(node.done for node in others if node.done)
-    live = [node for node in others if not node.dead]
-    took = time.process_time() - began
-    received = sum(node.received for node in live)
-    carried = sum(node.carried for node in nodes)
-    return (
-        f"{peers} peers {size / 1e6:g} MB {mbit:g} Mbit/s {source.swarm.count} pieces:"
-        f" ratio {ends[-1] / fluid:.3f} median {ends[len(ends) // 2] / fluid:.3f} first {ends[0] / fluid:.3f}"
-        f" submitter {source.carried / size:.2f} duplicates {received / size / len(live) - 1:.4f}"
-        f" wire {carried / size / peers:.3f} done {len(ends)} of {len(others)}"
-        f" events/piece {clock.events / peers / source.swarm.count:.1f} CPU {took:.1f}"
+    fluid = case.size / case.rate
+    ends = sorted(node.done or PATIENCE for node in others)
+    return {
+        "peers": case.peers,
+        "size": case.size,
+        "mbit": case.mbit,
+        "seed": case.seed,
+        "known": case.known,
+        "told": case.told,
+        "pieces": source.swarm.count,
+        "fluid": fluid,
+        "ratio": ends[-1] / fluid,
+        "median": ends[len(ends) // 2] / fluid,
+        "first": ends[0] / fluid,
+        "submitted": source.carried / case.size,
+        "messages": sum(node.said for node in nodes) / case.peers,
+        "wire": sum(node.carried for node in nodes) / case.size / case.peers,
+        "duplicates": sum(node.received for node in others) / case.size / case.peers - 1,
+        "cpu": time.process_time() - began,
+    }
+
+
+def arguments() -> argparse.Namespace:
+    """The words on the command line."""
+    usual = Case(1, 1, 1.0)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add = parser.add_argument
+    add("cases", nargs="+", metavar="PEERS,MB,MBIT")
+    add("--known", type=int, default=usual.known, help="peers that each peer dials")
+    add("--initial", type=int, default=usual.initial, help="percentage of peers that the submitter tells")
+    add("--piece", type=int, default=0, help="KiB of a piece; 0 for what the code chooses")
+    add("--latency", type=float, default=usual.latency * 1e3, help="milliseconds one way")
+    add("--seed", type=int, default=usual.seed)
+    add("--out", type=Path, help="append each run as a line of JSON to this file")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run all cases, and tell of each at once."""
+    options = arguments()
+    for words in options.cases:
+        peers, megabytes, mbit = map(float, words.split(","))
+        facts = run(
+            Case(
+                int(peers),
+                int(megabytes * 1e6),
+                mbit,
+                options.seed,
+                options.known,
+                options.initial,
+                options.piece * 1024,
+                options.latency / 1e3,
+            )
+        )
+        print(" ".join(f"{name} {value:.4g}" for name, value in facts.items()), flush=True)
+        if options.out:
+            with options.out.open("a") as out:
+                out.write(json.dumps(facts) + "\n")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
-    parser.add_argument("cases", nargs="+")
-    parser.add_argument("--known", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args()
-    for case in options.cases:
-        n, mb, mbit = case.split(",")
-        print(run(int(n), int(float(mb) * 1e6), float(mbit), options.seed, options.known), flush=True)
+    main()
