@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from clumpt.agent.submission import STALLED, Errand, Seeded, share
 from clumpt.apps.submitting import Plan, Submitter, make_plan, submit
 from clumpt.errors import BadDocument, BadInput, IdentityError, Untrusted
+from clumpt.idset import IdSet
 from clumpt.model import Action, Package, PeerName
 from clumpt.order import Order
 from clumpt.pieces import Bits, Digest, Pieces, digest_of, piece_size
@@ -147,9 +148,13 @@ class SubmissionTests(SynchronousTestCase):
         self.peers(1)
         work = submit(self.cluster.desk(), self.plan(1), self.offered, 600.0)
         clock, links = self.cluster.clock, self.cluster.networks[-1].open
+        pieces = self.package.pieces.count
         while not work.called and clock.seconds() < 4 * (STALLED + 10):
             for name in talkers & set(links):
-                links[name].notify(list(self.cluster.updates().values())[:1], [])
+                events = self.cluster.networks[-1].events
+                events.notified(links[name], [], [], 0)
+                events.table_wanted(links[name], IdSet())
+                events.holding_told(links[name], self.package.sha256, Bits().encode(pieces))
             clock.pump([0.1] * 20)
         self.assertEqual(self.successResultOf(work).seeded.received, {"n4"})
 
