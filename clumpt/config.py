@@ -41,7 +41,7 @@ _NAME = matching(
 _HOST = matching("a host name or IP address", r"[A-Za-z0-9:._%-]{1,255}")
 _ID = matching("an LDAP name, such as o=clumpt", r"[A-Za-z][A-Za-z0-9-]*\s*=.+")
 _OPTIONAL_ID = matching("an LDAP name or nothing", r"([A-Za-z][A-Za-z0-9-]*\s*=.+)?")
-_OPTIONAL_URI = matching("an LDAP URI or nothing", r"(ldaps?://[^\s/]+/?|ldapi://\S*)?")
+_OPTIONAL_URI = matching("an LDAP URI or nothing", r"(ldaps?://[^\s/]+/?)?")
 #: The installers that a node may allow; a free command line is allowed by a key of its own (H3).
 INSTALLERS = ("dpkg", "apt", "rpm", "dnf", "zypper", "pip", "tar")
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 UNITS = {"": 1, "k": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _SIZE = re.compile(r"(\d{1,15})([kMGT]?)")
-_URI = re.compile(r"ldaps?://[^\s/]+/?|ldapi://\S*")
+_URI = re.compile(r"ldaps?://[^\s/]+/?")
 
 
 @frozen
