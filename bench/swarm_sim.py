@@ -37,7 +37,7 @@ from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest, Pieces, piece_size
 
 #: Seconds for which news of pieces are gathered.
-TELL = 0.1
+TELL = 0.2
 #: Pieces that are told of sooner.
 NEWS = 16
 #: Bytes around a small message: TCP, IP and Ethernet headers, a TLS record.
@@ -113,8 +113,11 @@ class Side:
     there: Node
     back: Side = field(init=False)
     bits: int = 0
-    told: bool = False
+    #: What came here that was not told yet, and when it was told last.
+    untold: int = 0
+    told_at: float = 0.0
     queued: int = 0
+    heard: float = 0.0
 
     @property
     def peer(self) -> PeerName:
@@ -144,9 +147,10 @@ class Side:
         clock.at(there.taken, self._taken, size, call, args)
 
     def _taken(self, size: int, call: Callable[..., object], args: tuple[Any, ...]) -> None:
-        was_full = self.full
+        was_full, clock = self.full, self.here.clock
         self.queued = max(0, self.queued - size)
         if not (self.here.dead or self.there.dead):
+            self.back.heard = clock.now
             call(*args)
             if was_full and not self.full:
                 self.here.uplink.go_on()
@@ -159,9 +163,11 @@ class Side:
         """See L{ILink}."""
         self.send(SMALL, self.there.uplink.declined, self.here.name, self.here.package.sha256, index)
 
-    def have(self, index: int) -> None:
+    def have(self, held: int, coming: int) -> None:
         """See L{ILink}."""
-        self.send(SMALL, self.there.saw, self.back, 1 << index)
+        self.untold, self.told_at = 0, self.here.clock.now
+        indices = held.bit_count() + coming.bit_count()
+        self.send(SMALL + 2 * indices, self.there.saw, self.back, held, coming)
 
 
 @define(eq=False)
@@ -234,12 +240,12 @@ class Node:
                 SMALL + self.package.pieces.count // 8, other.there.saw, other.back, self.swarm.held.value
             )
 
-    def saw(self, side: Side, bits: int) -> None:
-        """The far side of C{side} holds these."""
+    def saw(self, side: Side, bits: int, coming: int = 0) -> None:
+        """The far side of C{side} holds these, and those are on their way to it."""
         side.bits |= bits
         if not self.source:
             self.swarm.learn(side.peer, Bits(side.bits))
-        self.uplink.saw(side.peer, self.package, Bits(bits))
+        self.uplink.saw(side.peer, self.package, Bits(bits), Bits(coming))
 
     # Pieces.
 
@@ -277,24 +283,41 @@ class Node:
         self.swarm.arrived(side.peer, index, self.clock.now)
         self.reply()
         if new:
-            side.have(index)
-            self.news |= 1 << index
-            if self.news.bit_count() >= NEWS or self.swarm.complete:
-                self.tell()
-            elif not self.telling:
+            for other in self.links.values():
+                other.untold |= 1 << index
+            self.have(side)
+            self.news += 1
+            if self.swarm.complete:
+                self.tell(0.0)
+            elif self.news >= NEWS:
+                self.tell(TELL)
+            if not self.telling:
                 self.telling = True
-                self.clock.callLater(TELL, self.tell)
+                self.clock.callLater(TELL, self.tell_in_time)
             self.uplink.arrived(self.package, index)
         if self.swarm.complete and not self.done:
             self.done = self.clock.now
         self.pump()
 
-    def tell(self) -> None:
-        """Tell the others what came."""
-        news, self.news, self.telling = self.news, 0, False
-        for other in self.links.values() if news else ():
-            if not other.there.source:
-                other.send(SMALL + self.swarm.count // 8, other.there.saw, other.back, news)
+    def have(self, side: Side) -> None:
+        """Tell what came, and what is to come."""
+        side.have(side.untold, self.swarm.expected.value & ~self.swarm.held.value)
+
+    def tell_in_time(self) -> None:
+        """Some may have been told nothing for a while."""
+        self.telling = False
+        self.tell(TELL)
+        if any(other.untold for other in self.links.values()):
+            self.telling = True
+            self.clock.callLater(TELL, self.tell_in_time)
+
+    def tell(self, since: float) -> None:
+        """Tell the others what came, if they were told nothing for so long."""
+        self.news = 0
+        for other in self.links.values():
+            due = other.told_at <= self.clock.now - since or other.untold.bit_count() >= NEWS
+            if other.untold and due:
+                self.have(other)
 
     def pump(self) -> None:
         """Ask for what nobody offers."""

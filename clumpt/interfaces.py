@@ -395,6 +395,7 @@ class ILink(Interface):
     peer = Attribute("L{PeerName}, from the peer's certificate, never from a message.")
     head = Attribute("The highest seq that this peer is known to have.")
     full = Attribute("Is there no room to send a piece?  L{IPeerEvents.drained} follows.")
+    heard = Attribute("When the last bytes of a piece, or anything else but a ping, came, by the clock.")
 
     def notify(entries: Sequence[Entry], holding: Collection[Seq]) -> None:
         """Tell of new updates (R32); C{holding} are those whose packages can be asked of us (H1)."""
@@ -418,8 +419,8 @@ class ILink(Interface):
     def holding(digest: Digest, count: int, bits: Bits) -> None:
         """Tell which of the C{count} pieces we hold, and that we want the others if any is missing."""
 
-    def have(digest: Digest, index: int) -> None:
-        """Tell that we now hold one more piece."""
+    def have(digest: Digest, held: Bits, coming: Bits) -> None:
+        """Tell that we hold C{held} as well, and that of the rest only C{coming} is on its way here now."""
 
     def offer(digest: Digest, index: int) -> None:
         """Tell that we have room to send this piece at once, if it is asked for."""
@@ -479,8 +480,8 @@ class IPeerEvents(Interface):
     def holding_told(link: ILink, digest: Digest, raw: bytes) -> None:
         """The peer holds these pieces (an encoded L{Bits}, unchecked)."""
 
-    def have_told(link: ILink, digest: Digest, index: int) -> None:
-        """The peer holds one more piece (index unchecked)."""
+    def have_told(link: ILink, digest: Digest, held: Bits, coming: Bits) -> None:
+        """The peer holds these pieces as well, and those are on their way to it (both unchecked)."""
 
     def offered(link: ILink, digest: Digest, index: int) -> None:
         """The peer would send this piece now (index unchecked)."""

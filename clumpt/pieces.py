@@ -8,7 +8,7 @@ name the peer that sent a bad one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from typing import NewType
 
@@ -113,6 +113,14 @@ class Bits:
         return cls((1 << count) - 1)
 
     @classmethod
+    def of(cls, indices: Iterable[int]) -> Bits:
+        """These pieces; every index is >= 0."""
+        value = 0
+        for index in indices:
+            value |= 1 << index
+        return cls(value)
+
+    @classmethod
     def decode(cls, raw: bytes, count: int) -> Bits:
         """What L{encode} wrote; raises L{BadDocument} for another length or bits beyond C{count}."""
         value = int.from_bytes(raw, "little")
@@ -140,3 +148,7 @@ class Bits:
     def with_bit(self, index: int) -> Bits:
         """This field and piece C{index}."""
         return Bits(self.value | 1 << index)
+
+
+#: No piece.
+NONE = Bits()

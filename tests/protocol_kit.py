@@ -317,8 +317,8 @@ class Agent:
     def holding_told(self, link: Any, digest: Any, raw: bytes) -> None:
         self._tell("holding_told", digest, raw)
 
-    def have_told(self, link: Any, digest: Any, index: int) -> None:
-        self._tell("have_told", digest, index)
+    def have_told(self, link: Any, digest: Any, held: Any, coming: Any) -> None:
+        self._tell("have_told", digest, held, coming)
 
     def offered(self, link: Any, digest: Any, index: int) -> None:
         self._tell("offered", digest, index)

@@ -65,6 +65,7 @@ class FakeLink:
     far: FakePeer
     head: Seq
     full: bool = False
+    heard: float = 0.0
     offers: list[tuple[Digest, int]] = field(factory=list)
     declines: list[tuple[Digest, int]] = field(factory=list)
 

@@ -12,9 +12,18 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from clumpt.agent.offers import DECLINED, LEAST_OF_SOURCE, SPREAD, Offers
+from clumpt.agent.offers import COMING, DECLINED, LEAST_OF_SOURCE, SPREAD, Offers
 from clumpt.agent.rate import Bucket
-from clumpt.agent.uplink import CLOGGED_AT_LEAST, LOOK, MOST_WAITING, READY, UNANSWERED, WINDOW, Uplink
+from clumpt.agent.uplink import (
+    CLOGGED_AT_LEAST,
+    LOOK,
+    MOST_WAITING,
+    READY,
+    SILENT,
+    UNANSWERED,
+    WINDOW,
+    Uplink,
+)
 from clumpt.errors import Busy, NotHere
 from clumpt.model import Package, PeerName
 from clumpt.pieces import SMALLEST, Bits, Digest, Pieces
@@ -41,6 +50,19 @@ class OffersTests(SynchronousTestCase):
     def test_soon(self) -> None:
         """A piece that is on its way here is offered before it comes."""
         self.assertEqual(self.offers(A).choose(Bits(0b001), Bits(0b100), (), 0), (A, 2))
+
+    def test_comes_from_others(self) -> None:
+        """What is on its way to a peer from others is not offered to it, as long as that is news."""
+        offers = self.offers(A, B)
+        offers.awaits(A, Bits(0b100), 0)
+        offers.awaits(B, Bits(0b111), 0)
+        self.assertEqual(offers.choose(Bits(0b111), NONE, (), 0), (A, 1))
+        offers.awaits(A, NONE, 0)
+        offer = offers.choose(Bits(0b110), NONE, (), 0)
+        self.assertEqual(offer, (A, 2))
+        self.assertIsNone(offers.choose(Bits(0b110), NONE, (), COMING - 0.01))
+        offer = offers.choose(Bits(0b110), NONE, (), COMING + 0.01)
+        self.assertEqual(offer, (B, 2))
 
     def test_only_ours(self) -> None:
         """What nobody else is known to hold goes before what others can give as well."""
@@ -183,6 +205,7 @@ class Link:
 
     peer: PeerName
     full: bool = False
+    heard: float = 0.0
     offered: list[int] = field(factory=list)
 
     def offer(self, digest: Digest, index: int) -> None:
@@ -252,6 +275,25 @@ class UplinkTests(SynchronousTestCase):
         self.assertEqual(later, [])
         self.clock.pump([LOOK] * (1 + round(CLOGGED_AT_LEAST / LOOK)))
         self.assertEqual(later, [b"data"])
+
+    def test_says_nothing(self) -> None:
+        """Who takes and says nothing is as good as gone; what it was promised is for others meanwhile."""
+        self.uplink.saw(A, self.package, NONE)
+        offered = self.links[A].offered
+        waiting = self.ask(A, 0)
+        self.soon = Bits(1 << 30)
+        early = self.ask(A, 30)
+        self.clock.pump([LOOK] * (2 + round(SILENT / LOOK)))
+        self.assertEqual(waiting, [b"data"])
+        early[0].trap(Busy)
+        self.uplink.saw(B, self.package, NONE)
+        self.assertIn(offered[0], self.links[B].offered)
+        del self.links[A].offered[:]
+        self.uplink.saw(A, self.package, Bits(1))
+        self.assertEqual(self.links[A].offered, [])
+        self.links[A].heard = self.clock.seconds()
+        self.clock.advance(LOOK)
+        self.assertNotEqual(self.links[A].offered, [])
 
     def test_early(self) -> None:
         """A request for a piece that is on its way here is granted when it has come."""

@@ -34,7 +34,7 @@ EXAMPLES: list[Message] = [
     requests.WantHashes(3, PACKAGE),
     requests.Hashes(3, bytes.fromhex(digest_of(b"piece 0"))),
     requests.Holding(PACKAGE, b"\x05"),
-    requests.Have(PACKAGE, 1),
+    requests.Have(PACKAGE, (1, 3), (2,)),
     requests.Offer(PACKAGE, 2),
     requests.Decline(PACKAGE, 2),
     requests.WantPiece(4, PACKAGE, 2),

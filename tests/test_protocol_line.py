@@ -291,7 +291,7 @@ class UpdateLineTests(LineContract, SynchronousTestCase):
     """An update line is a line; and what happens when the far side does not read."""
 
     kind = UpdateProtocol
-    news = Have(TOP, 1)
+    news = Have(TOP, (1,), ())
 
     def deaf(self) -> None:
         self.link()
@@ -302,7 +302,7 @@ class UpdateLineTests(LineContract, SynchronousTestCase):
     def test_hears_again(self) -> None:
         """What was said to a full line arrives in order, once there is room, and the link is told."""
         self.deaf()
-        last = Have(TOP, 77)
+        last = Have(TOP, (77,), ())
         self.lines[0].send(last)
         self.assertEqual(self.partners[0].drains, 0)
         self.ends[0].take_again()

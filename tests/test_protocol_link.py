@@ -122,7 +122,7 @@ class TellingTests(LinkCase):
     def test_notify_without_waiting_for_pieces(self) -> None:
         """A notification arrives though the update line is stuck."""
         self.wire(2).taken = False
-        self.link.have(TOP, 1)
+        self.link.have(TOP, Bits(0b1010), Bits(0b100))
         self.link.notify([Entry(b"one")], [])
         self.town.run()
         self.assertEqual(self.there.names()[-1], "notified")
@@ -143,7 +143,7 @@ class TellingTests(LinkCase):
     def test_pieces_told(self) -> None:
         """Holdings, increments, offers and their refusals arrive."""
         self.link.holding(TOP, 10, Bits(0b1000000001))
-        self.link.have(TOP, 1)
+        self.link.have(TOP, Bits(0b1010), Bits(0b100))
         self.link.offer(TOP, 2)
         self.link.decline(TOP, 3)
         self.town.run()
@@ -151,7 +151,7 @@ class TellingTests(LinkCase):
             self.there.told[1:],
             [
                 ("holding_told", TOP, b"\x01\x02"),
-                ("have_told", TOP, 1),
+                ("have_told", TOP, Bits(0b1010), Bits(0b100)),
                 ("offered", TOP, 2),
                 ("declined", TOP, 3),
             ],
@@ -235,7 +235,7 @@ class AskingTests(LinkCase):
         self.failureResultOf(self.link.output(1), LinkLost)
         self.assertTrue(never.called)
         self.assertEqual(self.there.names()[-1], "unlinked")
-        self.link.have(TOP, 1)
+        self.link.have(TOP, Bits(0b1010), Bits(0b100))
         self.link.reload()
         self.link.close()
 

@@ -44,6 +44,7 @@ hellos = st.builds(
     blobs,
     st.just("00ff"),
 )
+indices = st.lists(st.integers(0, 2**16 - 1), max_size=500).map(tuple)
 every_message = st.one_of(
     hellos,
     st.builds(Ping),
@@ -58,7 +59,7 @@ every_message = st.one_of(
     st.builds(requests.WantHashes, u32, digests),
     st.builds(requests.Hashes, u32, blobs),
     st.builds(requests.Holding, digests, st.binary(max_size=128)),
-    st.builds(requests.Have, digests, u32),
+    st.builds(requests.Have, digests, indices, indices),
     st.builds(requests.Offer, digests, u32),
     st.builds(requests.Decline, digests, u32),
     st.builds(requests.WantPiece, u32, digests, u32),
@@ -73,6 +74,16 @@ every_message = st.one_of(
 
 def read(frame: Frame) -> Message:
     return KINDS[frame.kind].read(frame.head, frame.body)
+
+
+class HaveTests(SynchronousTestCase):
+    """L{requests.Have} has two lists in one body."""
+
+    def test_lengths(self) -> None:
+        """More indices of held pieces than there are, or half an index, is a mistake."""
+        head = requests.Have(digest_of(b"a package"), (1, 2), ()).head()
+        for body in (b"", b"\0\1", b"\0\1\0\2\0"):
+            self.assertRaises(BadDocument, requests.Have.read, head, body)
 
 
 class MessageTests(SynchronousTestCase):

@@ -41,10 +41,11 @@ class SpreadTests(SynchronousTestCase):
         self.whole = Bits.full(self.package.pieces.count)
         self.seen: list[tuple[Any, ...]] = []
         uplink = SimpleNamespace(saw=lambda *words: self.seen.append(words))
+        self.known = {self.package.sha256: self.package}
         rooms = SimpleNamespace(
             held=lambda package: self.whole,
             know=lambda package: None,
-            package=lambda digest: self.package,
+            package=lambda digest: self.known.get(digest),
             uplink=uplink,
         )
         server = cast(Server, rooms)
@@ -97,6 +98,21 @@ class SpreadTests(SynchronousTestCase):
         self.needed.append(self.package)
         self.spread.restore(self.package.sha256)
         self.assertEqual(link.held[1:], [nothing])
+
+
+class EarlyTests(SpreadTests):
+    """What was told of a package before its update came here."""
+
+    def test_remembered(self) -> None:
+        """It counts when the update has come; no more than the package has."""
+        (link,) = self.links(1)
+        known, self.known = self.known, {}
+        self.spread.holding_told(cast(ILink, link), self.package.sha256, b"\xff")
+        self.spread.have_told(cast(ILink, link), self.package.sha256, Bits(1 << 900), Bits(2))
+        self.assertEqual(self.seen, [])
+        self.known = known
+        self.spread.joined([self.update])
+        self.assertEqual(self.seen, [("peer0", self.package, self.whole)])
 
 
 class ArrivalTests(SynchronousTestCase):

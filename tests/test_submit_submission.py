@@ -12,7 +12,7 @@ from clumpt.errors import BadDocument, BadInput, IdentityError, Untrusted
 from clumpt.idset import IdSet
 from clumpt.model import Action, Package, PeerName
 from clumpt.order import Order
-from clumpt.pieces import Bits, Digest, Pieces, digest_of, piece_size
+from clumpt.pieces import NONE, Bits, Digest, Pieces, digest_of, piece_size
 from clumpt.store.offered import Offered
 from tests.submitting import Cluster, FakeLink, FakePeer, package_file
 from tests.test_job import entry
@@ -227,10 +227,10 @@ class SubmissionTests(SynchronousTestCase):
         work, events, link = self.begun(idle=True)
         count = self.package.pieces.count
         events.holding_told(link, self.package.sha256, Bits().with_bit(0).encode(count))
-        for index in (*range(count), count, -1):
-            events.have_told(link, self.package.sha256, index)
+        for index in range(count + 1):
+            events.have_told(link, self.package.sha256, Bits(1 << index), NONE)
         events.holding_told(link, digest_of(b"another"), b"")
-        events.have_told(link, digest_of(b"another"), 0)
+        events.have_told(link, digest_of(b"another"), Bits(1), NONE)
         self.assertNoResult(work)
         events.holding_told(link, self.package.sha256, Bits.full(count).encode(count))
         self.assertEqual(self.cluster.wait(work).seeded.received, {"n1"})

@@ -136,13 +136,14 @@ class Agent:
             self._random,
             self.repository,
             Bucket(manners.download, manners.download_hours, self._minute),
-            lambda: dict(self._network.links()),
+            self._network.links,
             lambda package, index, sender: self.spread.arrived(package, index, sender),
             self._completed,
             self.server.uplink.go_on,
             self.server.uplink.missed,
             self._hindered,
             self.sources.origin,
+            self.server.fresh,
         )
         self.server.uplink.fanout = manners.fanout
         self.spread = Spread(
@@ -266,7 +267,8 @@ class Agent:
         if self.roster.groups != self.agenda.groups:
             self._log.info("the groups of this peer are now {groups}", groups=sorted(self.roster.groups))
             self._regroup()
-        self._network.keep(self.roster.neighbours())
+        if self._answers is not None:
+            self._network.keep(self.roster.neighbours())
         self.take((), DIRECTORY)
         self.spread.fetch()
         self.queue.wake()
@@ -302,7 +304,8 @@ class Agent:
                 self.spread.servable([seq])
 
     def _widen(self) -> None:
-        unattended(self.sync.widen(), self._log, "looking for more members")
+        if self._answers is not None:
+            unattended(self.sync.widen(), self._log, "looking for more members")
 
     def _served(self, package: Package) -> bool:
         if not self.manners.serve_installed:

@@ -19,7 +19,7 @@ from clumpt.errors import NotHere, Untrusted
 from clumpt.idset import IdSet
 from clumpt.interfaces import IInstaller, ILink, IPeerEvents
 from clumpt.model import Entry, GroupName, Member, PeerName, Seq
-from clumpt.pieces import Digest
+from clumpt.pieces import Bits, Digest
 
 #: Updates in one page of the table.
 PAGE = 64
@@ -109,9 +109,9 @@ class Answers:
         """See L{IPeerEvents}."""
         self._spread.holding_told(link, digest, raw)
 
-    def have_told(self, link: ILink, digest: Digest, index: int) -> None:
+    def have_told(self, link: ILink, digest: Digest, held: Bits, coming: Bits) -> None:
         """See L{IPeerEvents}."""
-        self._spread.have_told(link, digest, index)
+        self._spread.have_told(link, digest, held, coming)
 
     def offered(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""

@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from clumpt.agent.fresh import Fresh
 from clumpt.agent.rate import Bucket
 from clumpt.agent.suspicions import Suspicions
 from clumpt.agent.swarm import Ask, Swarm
@@ -29,6 +30,10 @@ PAUSE = 1.0
 FULL_PAUSE = 30.0
 #: Pauses after refusals that are waited for; a peer may refuse for an hour, and offer again at once.
 MOST_TIMERS = 64
+#: Seconds after which a peer that says nothing at all is not expected to send what it was asked for ...
+SILENT = 1.0
+#: ... and for which it is not asked again of our own accord.
+SHUN = 5.0
 #: Packages whose provenance is remembered.
 REMEMBERED = 256
 
@@ -56,19 +61,21 @@ class Fetcher:
     @ivar missed: called with a package of which something that was asked for does not come.
     @ivar hindered: called with a package and the reason why it cannot be kept here now.
     @ivar origin: what kind of sender a peer is.
+    @ivar fresh: keeps pieces that came, for a while.
     """
 
     _reactor: IReactorTime
     _random: Random
     _repository: IRepository
     download: Bucket
-    _links: Callable[[], dict[PeerName, ILink]]
+    _links: Callable[[], Mapping[PeerName, ILink]]
     _arrived: Callable[[Package, int, PeerName], None]
     _completed: Callable[[Package], None]
     _awaited: Callable[[], None]
     _missed: Callable[[Package], None]
     _hindered: Callable[[Package, str], None]
     _origin: Callable[[PeerName], Origin]
+    _fresh: Fresh
     _arrivals: dict[Digest, _Arrival] = field(factory=dict, init=False)
     _not_before: dict[Digest, float] = field(factory=dict, init=False)
     _timers: list[IDelayedCall] = field(factory=list, init=False)
@@ -147,8 +154,8 @@ class Fetcher:
 
     def learn(self, peer: PeerName, digest: Digest, bits: Bits) -> None:
         """C{peer} holds these pieces."""
-        if digest in self._arrivals:
-            self._arrivals[digest].swarm.learn(peer, bits)
+        arrival = self._arrivals.get(digest)
+        if arrival is not None and arrival.swarm.learn(peer, bits):
             self._pump(digest)
 
     def offered(self, link: ILink, digest: Digest, index: int) -> None:
@@ -169,6 +176,8 @@ class Fetcher:
         """Take or decline what is on offer."""
         if arrival.finishing or self._stopped or arrival.assembly.needs_hashes():
             # Declined, they would not come again soon; the hashes are here in a moment.
+            return
+        if not arrival.swarm.offers_wait:
             return
         links, awaited = self._links(), False
         for reply in arrival.swarm.replies(self._reactor.seconds()):
@@ -191,8 +200,18 @@ class Fetcher:
 
     def pump(self) -> None:
         """Look again at everything on its way: time has passed."""
-        for digest in list(self._arrivals):
+        for digest, arrival in list(self._arrivals.items()):
+            self._give_up_silent(arrival)
             self._pump(digest)
+
+    def _give_up_silent(self, arrival: _Arrival) -> None:
+        """Who says nothing will not send either, long before it is known that the link is dead."""
+        long_ago, links = self._reactor.seconds() - SILENT, self._links()
+        for ask in arrival.swarm.overdue(long_ago):
+            link, answer = links.get(ask.peer), arrival.open.get(ask)
+            if link is not None and link.heard < long_ago and answer is not None:
+                answer.cancel()
+                arrival.swarm.refused(ask.peer, ask.index, self._reactor.seconds() + SHUN)
 
     def stop(self) -> None:
         """Ask for nothing more."""
@@ -291,6 +310,7 @@ class Fetcher:
             swarm.arrived(ask.peer, ask.index, self._reactor.seconds())
             self._count(package, counted.came_twice(len(data)))
         elif arrival.assembly.put(ask.index, data):
+            self._fresh.keep(package.sha256, ask.index, data)
             self._count(package, counted.came(self._origin(ask.peer), len(data)))
             swarm.arrived(ask.peer, ask.index, self._reactor.seconds())
             for other in swarm.others(ask.index):

@@ -29,19 +29,34 @@ DECLINED = 0.02
 LONGER = 2.0
 #: ... and after so many it does not seem to want the rest, until it shows progress.
 REFUSALS = 11
+#: Seconds for which it is believed that what a peer told to be on its way to it still is.
+COMING = 0.5
 #: Peers that have nearly the same number of pieces are taken as equal.
 NEARLY = 10.0
 
 
 @define
 class _View:
-    """What one peer is known to hold, was promised, and was offered and did not answer, the oldest first."""
+    """
+    What one peer is known to hold, and was promised by us.
+
+    @ivar open: what it was offered and did not answer, the oldest first.
+    """
 
     held: int = 0
     promised: int = 0
+    #: What is on its way to it from others, as it told last, and when that was.
+    coming: int = 0
+    told_at: float = 0.0
     open: list[int] = field(factory=list)
     refusals: int = 0
     not_before: float = 0.0
+    #: It does not answer: what it was promised does not count as given.
+    silent: bool = False
+
+    def awaited(self, now: float) -> int:
+        """What is on its way to it from others, as far as is known by now."""
+        return self.coming if now - self.told_at < COMING else 0
 
 
 @define
@@ -62,20 +77,52 @@ class Offers:
 
     def saw(self, peer: PeerName, bits: Bits) -> None:
         """C{peer} holds these pieces."""
-        view = self._views.setdefault(peer, _View())
+        view = self._views.get(peer)
+        if view is None:
+            view = self._views[peer] = _View()
         if bits.value & ~view.held:
             view.not_before, view.refusals = 0.0, 0
         view.held |= bits.value
         view.promised &= ~bits.value
+
+    def awaits(self, peer: PeerName, bits: Bits, now: float) -> None:
+        """These pieces are on their way to C{peer}, and no others."""
+        view = self._views.get(peer)
+        if view is not None:
+            view.coming, view.told_at = bits.value, now
 
     def lost(self, peer: PeerName) -> None:
         """C{peer} is gone; what nobody else is known to hold, or was promised, may be given again."""
         view = self._views.pop(peer, None)
         if view is not None:
             self.unanswered -= len(view.open)
-            self._given = 0
-            for other in self._views.values():
-                self._given |= other.held | other.promised
+            self._give_again()
+
+    def answer_due(self, peer: PeerName) -> bool:
+        """Did C{peer} not answer an offer?"""
+        view = self._views.get(peer)
+        return view is not None and bool(view.open)
+
+    def silent(self, peer: PeerName) -> None:
+        """C{peer} does not say anything: until it does, it is as if it were gone."""
+        view = self._views.get(peer)
+        if view is not None and not view.silent:
+            self.forget(peer)
+            view.silent = True
+            self._give_again()
+
+    def heard(self, peer: PeerName) -> None:
+        """C{peer} says something again."""
+        view = self._views.get(peer)
+        if view is not None:
+            view.silent = False
+
+    def _give_again(self) -> None:
+        """Only what those hold, or were promised, who are there, is given."""
+        self._given = 0
+        for view in self._views.values():
+            if not view.silent:
+                self._given |= view.held | view.promised
 
     @property
     def idle(self) -> bool:
@@ -131,13 +178,23 @@ class Offers:
         @param soon: the pieces that can be given when they have come.
         @param busy: peers whose links are full.
         """
-        able = self._best(here.value | soon.value)
         most = max(LEAST_OF_SOURCE if self.source else 1, -(-SPREAD // max(1, len(self._views))))
+        able = here.value | soon.value
         best: tuple[float, PeerName, _View, int] | None = None
-        for peer, view in self._views.items():
-            if len(view.open) >= most or view.not_before > now or peer in busy:
-                continue
-            useful = able & ~(view.held | view.promised)
+        free = [
+            (peer, view, useful)
+            for peer, view in self._views.items()
+            if len(view.open) < most
+            and not view.silent
+            and view.not_before <= now
+            and (useful := able & ~(view.held | view.promised | view.awaited(now)))
+            and peer not in busy
+        ]
+        if not free:
+            return None
+        able = self._best(able, now)
+        for peer, view, useful in free:
+            useful &= able
             if useful:
                 rank = self._rank(view)
                 if best is None or rank < best[0]:
@@ -152,14 +209,14 @@ class Offers:
         self._given |= 1 << index
         return peer, index
 
-    def _best(self, able: int) -> int:
+    def _best(self, able: int, now: float) -> int:
         """Of the pieces that can be given, those that nobody has who wants the package; if any are left."""
         full = (1 << self.count) - 1
         fresh = able & ~self._given
         for view in self._views.values():
             # Who holds everything is no sign that the others have it: a source gives each piece away once.
-            if view.held != full:
-                fresh &= ~(view.held | view.promised)
+            if view.held != full and not view.silent:
+                fresh &= ~(view.held | view.promised | view.awaited(now))
         return fresh if fresh or self.source else able
 
     def _rank(self, view: _View) -> float:

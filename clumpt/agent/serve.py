@@ -9,6 +9,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
+from clumpt.agent.fresh import Fresh
 from clumpt.agent.rate import Bucket
 from clumpt.agent.taken import Taken
 from clumpt.agent.uplink import Uplink
@@ -39,6 +40,8 @@ class Server:
     _links: Callable[[], Mapping[PeerName, ILink]]
     _served: Callable[[Package], bool]
     _expected: Callable[[Package], Bits] = lambda _: Bits()  # noqa: E731 - a submitter waits for nothing
+    #: What came last.
+    fresh: Fresh = field(factory=Fresh, init=False)
     uplink: Uplink = field(init=False)
     _packages: dict[Digest, Package] = field(factory=dict, init=False)
     sent: dict[PeerName, int] = field(factory=dict, init=False)
@@ -100,7 +103,9 @@ class Server:
         return index in self.held(package) or index in self.soon(package)
 
     def _read(self, peer: PeerName, package: Package, index: int) -> bytes:
-        data = self._pieces.read(package, index)
+        data = self.fresh.get(package.sha256, index)
+        if data is None:
+            data = self._pieces.read(package, index)
         if data is None:
             raise NotHere(f"piece {index} of {package.sha256} is gone")
         self.sent[peer] = self.sent.get(peer, 0) + len(data)

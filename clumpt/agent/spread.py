@@ -15,14 +15,14 @@ from clumpt.errors import BadDocument
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink
 from clumpt.model import Entry, Package, PeerName, Seq
-from clumpt.pieces import Bits, Digest
+from clumpt.pieces import NONE, Bits, Digest
 
 #: Open updates whose packages are fetched ahead of their turn.
 AHEAD = 64
 #: Seconds between looks at packages that nobody linked holds, or whose pieces are late.
-WATCH = 0.5
-#: Seconds for which news of pieces are gathered; but who sent a piece is told at once that it came.
-TELL = 0.1
+WATCH = 0.25
+#: Seconds for which news of pieces are gathered; but who sent a piece is told at once.
+TELL = 0.2
 #: Pieces that are told of sooner.
 NEWS = 16
 #: Packages whose pieces are remembered for each link.
@@ -35,22 +35,27 @@ class _Known:
     What one linked peer was seen, and was told, to hold.
 
     @ivar seqs: updates whose packages it holds; C{informed}: those of which it was told that we do.
+    @ivar told: the pieces of each package that it was told to be here, and C{told_at} when it last was.
     """
 
     link: ILink
     seqs: IdSet = IdSet()
     informed: IdSet = IdSet()
     pieces: dict[Digest, Bits] = field(factory=dict)
-    told: set[Digest] = field(factory=set)
+    told: dict[Digest, int] = field(factory=dict)
+    told_at: float = 0.0
 
     def saw(self, digest: Digest, bits: Bits) -> Bits:
         """The peer holds these pieces; returns all that it is known to hold."""
-        known = Bits(self.pieces.pop(digest, Bits()).value | bits.value)
-        self.pieces[digest] = known
-        if len(self.pieces) > REMEMBERED:
-            oldest = next(iter(self.pieces))
-            del self.pieces[oldest]
-            self.told.discard(oldest)
+        known = self.pieces.get(digest)
+        if known is None:
+            if len(self.pieces) >= REMEMBERED:
+                oldest = next(iter(self.pieces))
+                del self.pieces[oldest]
+                self.told.pop(oldest, None)
+            known = NONE
+        if bits.value & ~known.value or digest not in self.pieces:
+            known = self.pieces[digest] = Bits(known.value | bits.value)
         return known
 
     def lost(self, digest: Digest, bits: Bits, count: int, seqs: IdSet) -> bool:
@@ -60,7 +65,7 @@ class _Known:
             return False
         self.seqs, self.informed = self.seqs - seqs, self.informed - seqs
         self.pieces.pop(digest, None)
-        self.told.discard(digest)
+        self.told.pop(digest, None)
         return True
 
 
@@ -123,11 +128,20 @@ class Spread:
         for entry in entries:
             for package in entry.update.packages:
                 self._server.know(package)
+                self._heard_of(package)
         seqs = [entry.seq for entry in entries]
         for known in list(self._known.values()):
             self._tell(known.link, self._gossip.lacking(known.link.peer, entries), seqs)
         # Who knew them before us may wait for packages that were here already, and have asked in vain.
         self.servable(seqs)
+
+    def _heard_of(self, package: Package) -> None:
+        """Some may have told what they hold of it before its update came; no more than there is counts."""
+        for peer, known in self._known.items():
+            if package.sha256 in known.pieces:
+                there_are = Bits.full(package.pieces.count).value
+                bits = known.pieces[package.sha256] = Bits(known.pieces[package.sha256].value & there_are)
+                self._server.uplink.saw(peer, package, bits)
 
     def notified(self, peer: PeerName, seqs: Collection[Seq], holding: Collection[Seq]) -> None:
         """C{peer} knows C{seqs}, and the packages of C{holding} can be asked of it."""
@@ -174,7 +188,7 @@ class Spread:
         seqs = self._agenda.users(package.sha256)
         for peer, known in list(self._known.items()):
             # Whoever was told that it is here, before it was lost, does not tell that it has it too.
-            known.told.discard(package.sha256)
+            known.told.pop(package.sha256, None)
             known.informed = known.informed - IdSet.of(seqs)
             if any(seq in known.seqs for seq in seqs):
                 self._fetcher.learn(peer, package.sha256, Bits.full(package.pieces.count))
@@ -195,7 +209,10 @@ class Spread:
     def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
         """C{link} says which pieces it holds, and wants ours if it lacks any; raises L{BadDocument}."""
         package, known = self._server.package(digest), self._known.get(link.peer)
-        if package is None or known is None:
+        if known is None:
+            return
+        if package is None:
+            known.saw(digest, Bits(int.from_bytes(raw, "little")))
             return
         bits = Bits.decode(raw, package.pieces.count)
         if known.lost(digest, bits, package.pieces.count, IdSet.of(self._agenda.users(digest))):
@@ -206,16 +223,19 @@ class Spread:
         if self._server.held(package).value & ~bits.value or self._fetcher.wants(digest):
             self._tell_pieces(link.peer, package)
 
-    def have_told(self, link: ILink, digest: Digest, index: int) -> None:
-        """C{link} holds one more piece; raises L{BadDocument}."""
+    def have_told(self, link: ILink, digest: Digest, held: Bits, coming: Bits) -> None:
+        """C{link} holds more pieces, and others are on their way to it; raises L{BadDocument}."""
         package, known = self._server.package(digest), self._known.get(link.peer)
-        if package is None or known is None:
+        if known is None:
             return
-        if not 0 <= index < package.pieces.count:
-            raise BadDocument(f"piece {index} of {package.pieces.count}")
-        bits = known.saw(digest, Bits().with_bit(index))
+        if package is None:
+            known.saw(digest, held)
+            return
+        if (held.value | coming.value) >> package.pieces.count:
+            raise BadDocument(f"a piece beyond the {package.pieces.count} that there are")
+        bits = known.saw(digest, held)
         self._fetcher.learn(link.peer, digest, bits)
-        self._server.uplink.saw(link.peer, package, bits)
+        self._server.uplink.saw(link.peer, package, bits, coming)
 
     def offered(self, link: ILink, digest: Digest, index: int) -> None:
         """C{link} would send us a piece now; raises L{BadDocument}."""
@@ -227,28 +247,51 @@ class Spread:
             # That it is here is all there is to tell, and told when it is safe on the disk.
             self._server.uplink.arrived(package, index)
             return
-        known = self._known.get(sender)
-        if known is not None:
-            known.link.have(package.sha256, index)
+        known, held = self._known.get(sender), self._server.held(package)
+        if known is not None and package.sha256 in known.told:
+            self._tell_more(known, package, held.with_bit(index))
         self._server.uplink.arrived(package, index)
         self._news[package.sha256] = package
         self._came += 1
-        if self._came >= NEWS or len(self._server.held(package)) == package.pieces.count:
-            self._tell_news()
-        elif self._telling is None:
-            self._telling = self._reactor.callLater(TELL, self._tell_news)
+        if len(held) == package.pieces.count:
+            self._tell_news(0.0)
+        elif self._came >= NEWS:
+            self._tell_news(TELL)
+        if self._telling is None:
+            self._telling = self._reactor.callLater(TELL, self._tell_in_time)
 
-    def _tell_news(self) -> None:
-        """Tell those who said what they hold of a package what we hold of it by now."""
-        if self._telling is not None and self._telling.active():
-            self._telling.cancel()
+    def _tell_in_time(self) -> None:
         self._telling = None
+        if self._news:
+            self._tell_news(TELL)
+        if self._news:
+            self._telling = self._reactor.callLater(TELL, self._tell_in_time)
+
+    def _tell_news(self, since: float) -> None:
+        """
+        Tell those who said what they hold of a package what we hold of it by now.
+
+        @param since: who was told something of it in so many seconds has time.
+        """
         news, self._news, self._came = self._news, {}, 0
+        long_ago = self._reactor.seconds() - since
         for digest, package in news.items():
             held = self._server.held(package)
             for known in self._known.values() if held.value else ():
                 if digest in known.pieces and digest in known.told:
-                    known.link.holding(digest, package.pieces.count, held)
+                    fresh = (held.value & ~known.told[digest]).bit_count()
+                    if fresh and (known.told_at <= long_ago or fresh >= NEWS):
+                        self._tell_more(known, package, held)
+                    elif fresh:
+                        self._news[digest] = package
+
+    def _tell_more(self, known: _Known, package: Package, held: Bits) -> None:
+        """Tell C{known} what came since it was last told, and what is to come."""
+        digest = package.sha256
+        fresh = held.value & ~known.told[digest]
+        known.told[digest] |= held.value
+        known.told_at = self._reactor.seconds()
+        known.link.have(digest, Bits(fresh), Bits(self._fetcher.expected(digest).value & ~held.value))
 
     def servable(self, seqs: Collection[Seq]) -> None:
         """The packages of these updates can be asked of us now (R34); a submitter waits for that (R64)."""
@@ -283,9 +326,10 @@ class Spread:
         """Say once on a link what we hold of C{package}; changes follow."""
         known = self._known[peer]
         if package.sha256 not in known.told:
-            known.told.add(package.sha256)
-            known.saw(package.sha256, Bits())
-            known.link.holding(package.sha256, package.pieces.count, self._server.held(package))
+            known.saw(package.sha256, NONE)
+            held = self._server.held(package)
+            known.told[package.sha256] = held.value
+            known.link.holding(package.sha256, package.pieces.count, held)
 
     def _watch(self) -> None:
         if self._watching is None and self._fetcher.busy:

@@ -18,7 +18,7 @@ from clumpt.errors import PeerUnreachable
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink, INetwork, IPeerEvents
 from clumpt.model import Address, Entry, Package, PeerName, Seq
-from clumpt.pieces import Bits, Digest
+from clumpt.pieces import NONE, Bits, Digest
 
 #: Peers dialled and served at the same time.
 DIALS = 32
@@ -320,14 +320,14 @@ class Submission(Visitor):
         if package is not None:
             self._saw(link, package, Bits.decode(raw, package.pieces.count))
 
-    def have_told(self, link: ILink, digest: Digest, index: int) -> None:
+    def have_told(self, link: ILink, digest: Digest, held: Bits, coming: Bits) -> None:
         """See L{IPeerEvents}."""
         package = self._server.package(digest)
-        if package is not None and 0 <= index < package.pieces.count:
-            self._saw(link, package, Bits().with_bit(index))
+        if package is not None and not (held.value | coming.value) >> package.pieces.count:
+            self._saw(link, package, held, coming)
 
-    def _saw(self, link: ILink, package: Package, bits: Bits) -> None:
-        self._server.uplink.saw(link.peer, package, bits)
+    def _saw(self, link: ILink, package: Package, bits: Bits, coming: Bits = NONE) -> None:
+        self._server.uplink.saw(link.peer, package, bits, coming)
         told, digest = self._links.get(link.peer), package.sha256
         if told is not None and bits.value & ~told.pieces.get(digest, 0):
             told.pieces[digest] = told.pieces.get(digest, 0) | bits.value

@@ -31,6 +31,8 @@ STALE = 0.2
 LATE = 6.0
 #: ... but never before this many seconds.
 LATE_AT_LEAST = 0.3
+#: Seconds between looks for pieces that are late.
+LOOK = 0.05
 #: With so few pieces missing we ask by ourselves at once.
 LITTLE = 8
 #: Seconds without an offer or a piece after which we ask by ourselves.
@@ -86,6 +88,8 @@ class Swarm:
     #: peers might wait for each other in a circle.
     _doubtful: int = field(default=0, init=False)
     _usual: float = field(default=1.0, init=False)
+    #: When to look next for pieces that are late.
+    _look_at: float = field(default=0.0, init=False)
     #: When something was last taken, or first looked for.
     _fed: float | None = field(default=None, init=False)
 
@@ -108,18 +112,29 @@ class Swarm:
         return [peer for peer, holder in self._holders.items() if holder.bits & ~self.held.value]
 
     @property
+    def offers_wait(self) -> bool:
+        """Are there offers to be answered?"""
+        return bool(self._offers)
+
+    @property
     def givers(self) -> list[PeerName]:
         """The peers whose offers wait here."""
         return list(dict.fromkeys(offer.peer for offer in self._offers))
 
-    def learn(self, peer: PeerName, bits: Bits) -> None:
-        """C{peer} holds these pieces."""
+    def learn(self, peer: PeerName, bits: Bits) -> bool:
+        """C{peer} holds these pieces; returns whether it is new that it holds something that we lack."""
         if peer in self.spoilers:
-            return
-        holder = self._holders.setdefault(peer, _Holder())
-        for index in Bits(bits.value & ~holder.bits):
+            return False
+        holder = self._holders.get(peer)
+        if holder is None:
+            holder = self._holders[peer] = _Holder()
+        news = bits.value & ~holder.bits
+        if not news:
+            return False
+        for index in Bits(news):
             self._copies[index] += 1
-        holder.bits |= bits.value
+        holder.bits |= news
+        return bool(news & ~(self.held.value | self._coming))
 
     def lost(self, peer: PeerName) -> None:
         """C{peer} is gone; what was asked of it is free to be asked of others."""
@@ -143,6 +158,8 @@ class Swarm:
 
         What is asked may be another piece than the one that was offered, if that is on its way already.
         """
+        if not self._offers:
+            return
         for offer in reversed(list(self._offers)):
             if len(self._asked) >= IN_FLIGHT:
                 break
@@ -197,6 +214,9 @@ class Swarm:
             self._fed = now
         # What little is missing in the end is not worth waiting for.
         quiet = self.count - len(self.held) <= LITTLE or now - self._fed >= QUIET
+        if not quiet and now < self._look_at:
+            return
+        self._look_at = now + LOOK
         while sum(map(len, self._asked.values())) < IN_FLIGHT * 2:
             ask = self._late(now)
             if ask is None and quiet and len(self._asked) < IN_FLIGHT:
@@ -204,6 +224,15 @@ class Swarm:
             if ask is None:
                 return
             yield self._made(ask, now)
+
+    def overdue(self, long_ago: float) -> list[Ask]:
+        """What was asked before C{long_ago}, and did not come."""
+        return [
+            Ask(peer, index)
+            for index, asked in self._asked.items()
+            for peer, since in asked.items()
+            if since < long_ago
+        ]
 
     def others(self, index: int) -> list[PeerName]:
         """Who else was asked for piece C{index}, and need not send it any more."""

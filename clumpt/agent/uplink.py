@@ -9,11 +9,11 @@ Requests for pieces that are on their way here wait for them to come.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from random import Random
+from typing import cast
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
@@ -22,7 +22,7 @@ from clumpt.agent.rate import Bucket
 from clumpt.errors import Busy, NotHere
 from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName
-from clumpt.pieces import Bits, Digest
+from clumpt.pieces import NONE, Bits, Digest
 
 #: Pieces that may be on the wire, until the peer shows that it has them: half of them fill the way there,
 #: the others are those whose acknowledgement is on the way back.
@@ -45,7 +45,9 @@ SMOOTH = 0.125
 #: is given up.
 UNANSWERED = 3.0
 #: Seconds between looks at what did not happen.
-LOOK = 0.5
+LOOK = 0.25
+#: A peer that owes us a word and has said nothing for so many seconds is as good as gone, until it does.
+SILENT = 1.0
 
 
 @define(eq=False)
@@ -84,11 +86,14 @@ class Uplink:
     #: Requests for pieces that are on their way here.
     _early: list[_Request] = field(factory=list, init=False)
     #: When what was sent, that the peer did not show to have yet.
-    _unheard: dict[tuple[PeerName, Digest, int], float] = field(factory=dict, init=False)
+    _unheard: dict[PeerName, dict[tuple[Digest, int], float]] = field(factory=dict, init=False)
     _usual: float = field(default=CLOGGED_AT_LEAST / CLOGGED, init=False)
     _offers: dict[Digest, Offers] = field(factory=dict, init=False)
     _packages: dict[Digest, Package] = field(factory=dict, init=False)
+    #: When a peer was offered something last.
     _offered: dict[PeerName, float] = field(factory=dict, init=False)
+    #: When those were heard last that are silent.
+    _silent: dict[PeerName, float] = field(factory=dict, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _next: IDelayedCall | None = field(default=None, init=False)
     _going: bool = field(default=False, init=False)
@@ -98,16 +103,18 @@ class Uplink:
 
     # What others hold, want and decline.
 
-    def saw(self, peer: PeerName, package: Package, bits: Bits) -> None:
-        """C{peer} wants C{package} and holds these pieces of it."""
+    def saw(self, peer: PeerName, package: Package, bits: Bits, coming: Bits = NONE) -> None:
+        """C{peer} wants C{package} and holds these pieces of it; C{coming} are on their way to it."""
         digest = package.sha256
         self._heard(peer, digest, bits)
-        if digest not in self._offers:
+        offers = self._offers.get(digest)
+        if offers is None:
             if len(bits) == package.pieces.count:
                 return
             self._packages[digest] = package
-            self._offers[digest] = Offers(package.pieces.count, self._random, self._source)
-        self._offers[digest].saw(peer, bits)
+            offers = self._offers[digest] = Offers(package.pieces.count, self._random, self._source)
+        offers.saw(peer, bits)
+        offers.awaits(peer, coming, self._reactor.seconds())
         if len(bits) == package.pieces.count:
             self._tidy(digest)
         self.go_on()
@@ -117,14 +124,17 @@ class Uplink:
             del self._offers[digest], self._packages[digest]
 
     def _heard(self, peer: PeerName, digest: Digest, bits: Bits) -> None:
-        for key in [key for key in self._unheard if key[0] == peer and key[1] == digest and key[2] in bits]:
-            wait = self._reactor.seconds() - self._unheard.pop(key)
+        sent = self._unheard.get(peer)
+        if not sent:
+            return
+        for key in [key for key in sent if bits.value >> key[1] & 1 and key[0] == digest]:
+            wait = self._reactor.seconds() - sent.pop(key)
             self._usual += SMOOTH * (wait - self._usual)
 
     def lost(self, peer: PeerName) -> None:
         """The link to C{peer} is gone."""
-        for key in [key for key in self._unheard if key[0] == peer]:
-            del self._unheard[key]
+        self._unheard.pop(peer, None)
+        self._silent.pop(peer, None)
         for offers in self._offers.values():
             offers.lost(peer)
         self.go_on()
@@ -217,24 +227,28 @@ class Uplink:
                 now = self._reactor.seconds()
                 if self._waiting and self._free_at <= now:
                     self._send(now)
-                self._offer(now)
+                if self._offers:
+                    self._offer(now)
         finally:
             self._going = False
         self._look_later(now)
 
     def _send(self, now: float) -> None:
         clogged = now - max(CLOGGED_AT_LEAST, CLOGGED * self._usual)
-        flying: Counter[PeerName] = Counter(
-            peer for (peer, _, _), at in self._unheard.items() if at > clogged
-        )
-        room, links = WINDOW - flying.total(), self._links()
+        flying = {
+            peer: number
+            for peer, sent in self._unheard.items()
+            if (number := sum(at > clogged for at in sent.values()))
+        }
+        room = WINDOW - sum(flying.values())
+        links = self._links() if room > 0 else {}
         for request in list(self._waiting):
             if room <= 0 or self._free_at > now:
                 break
             able = request in self._waiting and (request.peer not in links or not links[request.peer].full)
             able = able and (request.peer in flying or len(flying) < self.fanout)
-            if able and (flying[request.peer] < WINDOW_EACH or len(links) == 1):
-                flying[request.peer] += 1
+            if able and (flying.get(request.peer, 0) < WINDOW_EACH or len(links) == 1):
+                flying[request.peer] = flying.get(request.peer, 0) + 1
                 room -= 1
                 self._grant(request, now)
 
@@ -243,7 +257,7 @@ class Uplink:
         self._free_at = now + self.rate.take(request.length, now)
         if request.digest in self._offers:
             # Others do not want the rest, so they do not tell that they have this.
-            self._unheard[request.peer, request.digest, request.index] = now
+            self._unheard.setdefault(request.peer, {})[request.digest, request.index] = now
         try:
             data = request.read()
         except NotHere as gone:
@@ -257,9 +271,9 @@ class Uplink:
                 return
             package, links = self._packages[digest], self._links()
             here, soon = self._held(package), self._soon(package)
-            full = {peer for peer, link in links.items() if link.full}
+            full = _Full(links)
             while (ready := self._ready()) < READY:
-                offer = offers.choose(here, soon if ready + len(self._early) < AHEAD else Bits(), full, now)
+                offer = offers.choose(here, soon if ready + len(self._early) < AHEAD else NONE, full, now)
                 if offer is None:
                     break
                 peer, index = offer
@@ -280,9 +294,14 @@ class Uplink:
             self._timer = self._reactor.callLater(LOOK, self._look)
 
     def _look(self) -> None:
-        long_ago = self._reactor.seconds() - UNANSWERED
-        for key in [key for key, since in self._unheard.items() if since < long_ago]:
-            del self._unheard[key]
+        now = self._reactor.seconds()
+        long_ago = now - UNANSWERED
+        self._listen(now)
+        for peer, sent in list(self._unheard.items()):
+            for key in [key for key, since in sent.items() if since < long_ago]:
+                del sent[key]
+            if not sent:
+                del self._unheard[peer]
         for peer, since in list(self._offered.items()):
             if since < long_ago:
                 del self._offered[peer]
@@ -290,6 +309,49 @@ class Uplink:
                     offers.forget(peer)
         self._give_up([request for request in self._early if request.since < long_ago])
         self.go_on()
+
+    def _listen(self, now: float) -> None:
+        """Who is silent?  What they were sent or offered must not keep us, and is for others."""
+        links = self._links()
+        for peer, since in list(self._silent.items()):
+            if peer in links and links[peer].heard > since:
+                del self._silent[peer]
+                for offers in self._offers.values():
+                    offers.heard(peer)
+        for peer, link in links.items():
+            if peer not in self._silent and max(self._owing(peer, now), link.heard) < now - SILENT:
+                self._silent[peer] = link.heard
+                self._expect_nothing(peer)
+
+    def _expect_nothing(self, peer: PeerName) -> None:
+        """C{peer} is silent."""
+        self._unheard.pop(peer, None)
+        self._offered.pop(peer, None)
+        for offers in self._offers.values():
+            offers.silent(peer)
+        for queue in (self._waiting, self._early):
+            for request in [one for one in queue if one.peer == peer]:
+                queue.remove(request)
+                request.answer.errback(Busy(SILENT))
+
+    def _owing(self, peer: PeerName, now: float) -> float:
+        """Since when C{peer} owes us a word; C{now} if it does not."""
+        sent = self._unheard.get(peer)
+        since = min(sent.values()) if sent else now
+        if any(offers.answer_due(peer) for offers in self._offers.values()):
+            since = min(since, self._offered.get(peer, now))
+        return since
+
+
+@frozen
+class _Full:
+    """The peers on whose links there is no room for a piece."""
+
+    _links: Mapping[PeerName, ILink]
+
+    def __contains__(self, peer: object) -> bool:
+        link = self._links.get(cast(PeerName, peer))
+        return link is not None and link.full
 
 
 def _active(timer: IDelayedCall | None) -> bool:

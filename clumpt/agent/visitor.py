@@ -12,7 +12,7 @@ from clumpt.errors import NotHere, Untrusted
 from clumpt.idset import IdSet
 from clumpt.interfaces import IKeyring, ILink, IPeerEvents
 from clumpt.model import PeerName, Seq
-from clumpt.pieces import Digest
+from clumpt.pieces import Bits, Digest
 
 #: Deployment, head, digest of the newest entry and own member statement (L{IPeerEvents.hello}).
 Greeting = tuple[str, Seq, Digest, bytes]
@@ -70,7 +70,7 @@ class Visitor:
     def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
         """See L{IPeerEvents}."""
 
-    def have_told(self, link: ILink, digest: Digest, index: int) -> None:
+    def have_told(self, link: ILink, digest: Digest, held: Bits, coming: Bits) -> None:
         """See L{IPeerEvents}."""
 
     def offered(self, link: ILink, digest: Digest, index: int) -> None:

@@ -16,6 +16,11 @@ class Alarm:
     _clock: IReactorTime
     _due: IDelayedCall | None = field(default=None, init=False)
 
+    @property
+    def due(self) -> bool:
+        """Is a call due?"""
+        return self._due is not None
+
     def set(self, seconds: float, call: Callable[..., object], *args: Any) -> None:
         """Make C{call} due in C{seconds}, instead of what was due."""
         self.stop()

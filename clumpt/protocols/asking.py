@@ -41,7 +41,6 @@ class _Waiting:
     kind: type[Numbered]
     size: int
     found: Callable[[Any], Any]
-    alarm: Alarm
     result: Deferred[Any] | None
     since: float
     deadline: float
@@ -56,6 +55,13 @@ class Asking:
     _line: UpdateProtocol
     _waiting: dict[int, _Waiting] = field(factory=dict, init=False)
     _last: int = field(default=0, init=False)
+    #: One for all requests: it rings when the first might be late.
+    _alarm: Alarm = field(init=False)
+    #: The most bytes of a piece that was asked for since nothing was due.
+    _most: int = field(default=-1, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._alarm = Alarm(self._clock)
 
     def ask(
         self, request: Callable[[int], Numbered], kind: type[A], found: Callable[[A], T], size: int = -1
@@ -76,8 +82,9 @@ class Asking:
             return fail(errors.Busy(_BREATH))
         number = self._free_id()
         result: Deferred[T] = Deferred(lambda _: self._give_up(number))
-        self._waiting[number] = _Waiting(kind, size, found, Alarm(self._clock), result, 0.0, 0.0)
-        self._expect()
+        self._waiting[number] = _Waiting(kind, size, found, result, 0.0, 0.0)
+        if size > self._most:
+            self._expect(size)
         self._be_patient(number)
         self._line.send(request(number))
         return result
@@ -89,9 +96,10 @@ class Asking:
             raise errors.ProtocolError(f"{type(answer).__name__} is no answer to anything that was asked")
         if isinstance(answer, Blob) and 0 <= waiting.size < len(answer.data):
             raise errors.ProtocolError(f"a piece of {len(answer.data)} bytes, {waiting.size} were asked for")
-        waiting.alarm.stop()
         del self._waiting[answer.id]
-        self._expect()
+        if not self._waiting:
+            self._alarm.stop()
+            self._expect(-1)
         if waiting.result is None:
             return
         match answer:
@@ -110,8 +118,7 @@ class Asking:
     def end(self, why: str) -> None:
         """No answer will come."""
         ended, self._waiting = self._waiting, {}
-        for waiting in ended.values():
-            waiting.alarm.stop()
+        self._alarm.stop()
         for waiting in ended.values():
             # One that fails may make its asker cancel another.
             if waiting.result is not None and not waiting.result.called:
@@ -123,29 +130,41 @@ class Asking:
             self._last = self._last % _LAST_ID + 1
         return self._last
 
-    def _expect(self) -> None:
-        self._line.expect(max((waiting.size for waiting in self._waiting.values()), default=-1))
+    def _expect(self, size: int) -> None:
+        self._most = size
+        self._line.expect(size)
 
     def _be_patient(self, number: int) -> None:
-        owed = sum(max(waiting.size, 0) for waiting in self._waiting.values())
+        owed = sum([waiting.size for waiting in self._waiting.values() if waiting.size > 0])
         waiting = self._waiting[number]
         waiting.since = self._clock.seconds()
         waiting.deadline = waiting.since + self._limits.request + owed / self._limits.slowest
-        waiting.alarm.set(self._limits.request, self._check, number)
+        if not self._alarm.due:
+            self._alarm.set(self._limits.request, self._check)
 
-    def _check(self, number: int) -> None:
-        waiting = self._waiting[number]
+    def _check(self) -> None:
         now = self._clock.seconds()
+        late = [number for number, waiting in self._waiting.items() if self._left(waiting, now) <= _NOTHING]
+        for number in late:
+            waiting = self._waiting.get(number)
+            if waiting is not None:
+                self._lose_patience(number, waiting, now)
+        if self._waiting and not self._line.ended:
+            left = min(self._left(waiting, now) for waiting in self._waiting.values())
+            self._alarm.set(max(left, _NOTHING), self._check)
+
+    def _left(self, waiting: _Waiting, now: float) -> float:
+        """Seconds of patience."""
         quiet = now - max(waiting.since, self._line.served)
-        left = min(waiting.deadline - now, self._limits.request - quiet)
-        if left > _NOTHING:
-            waiting.alarm.set(left, self._check, number)
-        elif waiting.result is None:
+        return min(waiting.deadline - now, self._limits.request - quiet)
+
+    def _lose_patience(self, number: int, waiting: _Waiting, now: float) -> None:
+        if waiting.result is None:
             self._line.refuse(errors.ProtocolError("it neither answers nor takes a request back"))
         else:
-            result = waiting.result
+            result, since = waiting.result, waiting.since
             self._give_up(number)
-            result.errback(errors.LinkLost(f"no answer in {now - waiting.since:.0f} s"))
+            result.errback(errors.LinkLost(f"no answer in {now - since:.0f} s"))
 
     def _give_up(self, number: int) -> None:
         """Nobody waits any more; but until the answer comes, the id stays in use."""

@@ -88,6 +88,9 @@ class Network:
         self._slots = DeferredSemaphore(self._limits.calls)
         self._sweeper = Alarm(clock)
         self._links: dict[PeerName, Link] = {}
+        #: Those that are open, as they were after so many changes of lines.
+        self._usable: Mapping[PeerName, ILink] = {}
+        self._seen = -1
         self._dialling: dict[PeerName, _Dialling] = {}
         self._parked: dict[PeerName, Pair] = {}
         self._kept: dict[PeerName, Keeper] = {}
@@ -125,7 +128,11 @@ class Network:
 
     def links(self) -> Mapping[PeerName, ILink]:
         """The open links; see L{INetwork}."""
-        return {peer: link for peer, link in self._links.items() if link.open}
+        if self._seen != self._wires.open.changes:
+            # Asked whenever a piece comes or goes.
+            self._seen = self._wires.open.changes
+            self._usable = {peer: link for peer, link in self._links.items() if link.open}
+        return self._usable
 
     def dial(self, peer: PeerName, addresses: Sequence[Address]) -> Deferred[ILink]:
         """The link to C{peer}; see L{INetwork}."""
@@ -267,6 +274,7 @@ class Network:
         if peer in self._parked:
             self._parked.pop(peer).close("our own call came through")
         link = self._links[peer] = Link(self._wires, self._events, pair, dialled, self._ended)
+        self._wires.open.changes += 1
         if peer in self._kept:
             self._kept[peer].linked()
         self.log.info("linked to {peer}, which {how}", peer=peer, how="was dialled" if dialled else "called")
@@ -278,6 +286,7 @@ class Network:
     def _ended(self, link: Link, why: str) -> None:
         self.log.info("the link to {peer} ended: {why}", peer=link.peer, why=why)
         del self._links[link.peer]
+        self._wires.open.changes += 1
         self._events.unlinked(link)
         if link.peer in self._kept and link.peer not in self._links:
             self._kept[link.peer].unlinked(self._clock.seconds() - link.made)

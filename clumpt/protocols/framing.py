@@ -41,9 +41,13 @@ class Frame:
 
     def encode(self) -> tuple[bytes, ...]:
         """The bytes of this frame, in parts to be written one after the other; a large body is not copied."""
-        size = 1 + len(self.head) + len(self.body)
-        start = _PREFIX.pack(size, self.kind) + self.head
-        return (start + self.body,) if len(self.body) < _SMALL else (start, self.body)
+        return encoded(self.kind, self.head, self.body)
+
+
+def encoded(kind: int, head: bytes, body: bytes) -> tuple[bytes, ...]:
+    """See L{Frame.encode}."""
+    start = _PREFIX.pack(1 + len(head) + len(body), kind) + head
+    return (start + body,) if len(body) < _SMALL else (start, body)
 
 
 @define

@@ -7,6 +7,7 @@ from attrs import define
 from clumpt.errors import ProtocolError
 from clumpt.interfaces import ILink, IPeerEvents
 from clumpt.model import Seq
+from clumpt.pieces import Bits
 from clumpt.protocols.asking import Asking
 from clumpt.protocols.line import Line
 from clumpt.protocols.messages import Ack, Message, Notify, Reload
@@ -70,8 +71,8 @@ class Hearing:
         match message:
             case Holding(digest, raw):
                 self._events.holding_told(self._link, digest, raw)
-            case Have(digest, index):
-                self._events.have_told(self._link, digest, index)
+            case Have(digest, held, coming):
+                self._events.have_told(self._link, digest, Bits.of(held), Bits.of(coming))
             case Offer(digest, index):
                 self._events.offered(self._link, digest, index)
             case Decline(digest, index):

@@ -152,6 +152,7 @@ class Line(TwistedProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Tell whoever looks after this line."""
         self.ended = True
+        self._wires.open.changes += 1
         self._queue.clear()
         for alarm in (self._patience, self._beat, self._stall, self._doubt):
             alarm.stop()
@@ -182,12 +183,16 @@ class Line(TwistedProtocol):
         """Say C{message}; nothing happens once the line is given up."""
         if self.ended:
             return
-        parts = message.frame().encode()
+        parts = message.encode()
         if self.full:
             self._queued += len(parts[0])
             if self._queued > self._wires.limits.backlog:
                 self.refuse(ProtocolError(f"it leaves {self._queued} bytes unread"))
                 return
+        if not self.full and len(parts[-1]) <= PART:
+            for part in parts:
+                self.transport.write(part)
+            return
         for part in parts:
             self._queue.extend(part[at : at + PART] for at in range(0, len(part), PART))
         self._flush()
@@ -234,6 +239,7 @@ class Line(TwistedProtocol):
 
     def _end(self, why: str) -> None:
         self.ended = True
+        self._wires.open.changes += 1
         self._why = why
         self._queue.clear()
         for alarm in (self._patience, self._beat, self._stall, self._doubt):

@@ -95,6 +95,11 @@ class Link:
         """Is there no room to send a piece?"""
         return self._pair.update.full
 
+    @property
+    def heard(self) -> float:
+        """When the peer last gave more than a sign of life."""
+        return max(self.used, self._pair.update.served)
+
     def idle(self, seconds: float) -> bool:
         """Was nothing done with it for so long?"""
         if self._asking.busy or self._serving.busy:
@@ -115,6 +120,7 @@ class Link:
         self._pair.abort(why)
         if not self._over:
             self._over = True
+            self._wires.open.changes += 1
             self._asking.end(why)
             self._serving.end()
             self._on_end(self, why)
@@ -184,9 +190,9 @@ class Link:
         """Tell which pieces we hold."""
         self._pair.update.send(Holding(digest, bits.encode(count)))
 
-    def have(self, digest: Digest, index: int) -> None:
-        """Tell of one more piece."""
-        self._pair.update.send(Have(digest, index))
+    def have(self, digest: Digest, held: Bits, coming: Bits) -> None:
+        """Tell of more pieces."""
+        self._pair.update.send(Have(digest, tuple(held), tuple(coming)))
 
     def offer(self, digest: Digest, index: int) -> None:
         """Offer a piece."""

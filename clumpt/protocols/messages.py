@@ -19,7 +19,7 @@ from clumpt.errors import BadDocument, ProtocolError
 from clumpt.idset import IdSet
 from clumpt.model import HEX64, Seq
 from clumpt.pieces import Digest
-from clumpt.protocols.framing import Frame, Shape
+from clumpt.protocols.framing import Frame, Shape, encoded
 from clumpt.strictjson import LARGEST, Fields, dumps, loads, reading
 
 #: The most bytes in a control message.
@@ -55,6 +55,10 @@ class Message:
     def frame(self) -> Frame:
         """This message as a frame."""
         return Frame(self.KIND, self.head(), self.body())
+
+    def encode(self) -> tuple[bytes, ...]:
+        """Its frame as bytes; see L{Frame.encode}."""
+        return encoded(self.KIND, self.head(), self.body())
 
     def head(self) -> bytes:
         """The fixed part."""

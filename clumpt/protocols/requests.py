@@ -7,11 +7,12 @@ Every request has an id of its sender's choice, which its one answer repeats.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from struct import Struct
+from struct import Struct, pack, unpack
 from typing import Any, ClassVar, Self
 
 from attrs import field, frozen
 
+from clumpt.errors import BadDocument
 from clumpt.idset import IdSet
 from clumpt.model import Seq
 from clumpt.pieces import HASH, LARGEST, MOST, Digest
@@ -205,10 +206,38 @@ class PieceNews(Message):
 
 
 @frozen
-class Have(PieceNews):
-    """I now hold this piece."""
+class Have(Message):
+    """
+    I hold these pieces as well, and of those that I lack, these are on their way to me; no others.
+
+    The indices are unchecked.
+    """
 
     KIND: ClassVar[int] = 0x27
+    HEAD: ClassVar[Struct] = Struct("!32sH")
+    BODY: ClassVar[int] = 2 * MOST
+
+    digest: Digest
+    held: tuple[int, ...]
+    coming: tuple[int, ...]
+
+    def head(self) -> bytes:
+        """The fixed part."""
+        return self.HEAD.pack(bytes.fromhex(self.digest), len(self.held))
+
+    def body(self) -> bytes:
+        """The other part."""
+        both = self.held + self.coming
+        return pack(f"!{len(both)}H", *both)
+
+    @classmethod
+    def read(cls, head: bytes, body: bytes) -> Self:
+        """What L{frame} made; raises L{BadDocument} for anything else."""
+        digest, held = cls.HEAD.unpack(head)
+        if len(body) % 2 or held > len(body) // 2:
+            raise BadDocument(f"{held} indices of pieces and others in {len(body)} bytes")
+        both = unpack(f"!{len(body) // 2}H", body)
+        return cls(Digest(digest.hex()), both[:held], both[held:])
 
 
 @frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -148,7 +149,7 @@ class Serving:
 
     def _prepare(self, request: Numbered) -> None:
         self._preparing += isinstance(request, WantPiece)
-        preparation = self._find(request)
+        preparation = self._piece(request) if isinstance(request, WantPiece) else self._find(request)
         self._open[request.id] = preparation
         preparation.addCallbacks(self._prepared, self._failed, (request,), errbackArgs=(request,))
 
@@ -166,14 +167,20 @@ class Serving:
         self.log.failure("cannot answer {request} of {peer}", failure, request=request, peer=self._link.peer)
         self._line.abort("a mistake on this side")
 
+    def _piece(self, request: WantPiece) -> Deferred[Numbered]:
+        """As L{_find}; most requests are for pieces, and coroutines cost time."""
+        number = request.id
+        found: Deferred[Any] = maybeDeferred(
+            self._events.piece_wanted, self._link, request.digest, request.index
+        )
+        return found.addCallbacks(lambda data: Piece(number, data), _refusal, errbackArgs=(number,))
+
     @deferred
     async def _find(self, request: Numbered) -> Numbered:
         try:
             return await self._ask_agent(request)
-        except (errors.NotHere, CancelledError):
-            return NotHere(request.id)
-        except errors.Busy as busy:
-            return Busy.after(request.id, busy.retry_after)
+        except (errors.NotHere, errors.Busy, CancelledError):
+            return _refusal(Failure(), request.id)
 
     async def _ask_agent(self, request: Numbered) -> Numbered:
         events, link = self._events, self._link
@@ -183,11 +190,18 @@ class Serving:
                 return Table(number, next(pages(envelopes), ()))
             case WantHashes(number, digest):
                 return Hashes(number, await maybeDeferred(events.hashes_wanted, link, digest))
-            case WantPiece(number, digest, index):
-                return Piece(number, await maybeDeferred(events.piece_wanted, link, digest, index))
             case WantOutput(number, seq):
                 output = await maybeDeferred(events.output_wanted, link, seq)
                 return Output(number, output[-MOST_OUTPUT:])
             case WantIds(number):
                 return Ids(number, IdSet.upto(events.hello()[1]))
         raise TypeError(f"{request} is no request")
+
+
+def _refusal(failure: Failure, number: int) -> Numbered:
+    """What is said when request C{number} is not granted; mistakes are raised again."""
+    if failure.check(errors.NotHere, CancelledError) is not None:
+        return NotHere(number)
+    failure.trap(errors.Busy)
+    busy: Any = failure.value
+    return Busy.after(number, busy.retry_after)

@@ -14,7 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
-from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
@@ -24,13 +24,13 @@ from twisted.internet.interfaces import (
     ITransport,
 )
 from twisted.internet.ssl import Certificate, CertificateOptions, TLSVersion, trustRootFromCertificates
-from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 from clumpt.errors import ConfigurationError, Untrusted
 from clumpt.interfaces import ISecurity
 from clumpt.model import PeerName, is_name
 from clumpt.pieces import Digest
+from clumpt.protocols.records import RecordsFactory
 
 #: The names that a certificate may carry beside the common one, a peer's or that of an administrator's tool.
 URN = "urn:clumpt:"
@@ -78,6 +78,7 @@ class TlsSecurity:
     Certificates chain to the CA, which is the first fence only: who may link
     is for the agent to decide, by name and key.  Host names play no part.
 
+    @ivar clock: for what is written in the next turn of the reactor.
     @ivar ca: PEM file with one or more CA certificates (two while one follows the other).
     @ivar certificate: PEM file with this peer's certificate.
     @ivar key: PEM file with its private key.
@@ -85,7 +86,7 @@ class TlsSecurity:
     @ivar own: this peer's name and fingerprint, from its certificate.
     """
 
-    _clock: IReactorTime
+    clock: IReactorTime
     ca: Path
     certificate: Path
     key: Path
@@ -124,11 +125,11 @@ class TlsSecurity:
 
     def client(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
         """See L{ISecurity}."""
-        return wrapClientTLS(self, endpoint, self._clock)
+        return _Dialled(self, endpoint)
 
     def server(self, factory: IProtocolFactory) -> IProtocolFactory:
         """See L{ISecurity}."""
-        return TLSMemoryBIOFactory(self, False, factory, self._clock)
+        return RecordsFactory(self, False, factory, self.clock)
 
     def identity(self, transport: ITransport) -> tuple[PeerName, Digest]:
         """See L{ISecurity}."""
@@ -146,6 +147,22 @@ class TlsSecurity:
     def serverConnectionForTLS(self, protocol: object) -> SSL.Connection:
         """The TLS half of a connection that came in."""
         return SSL.Connection(self._context, None)
+
+
+@implementer(IStreamClientEndpoint)
+@frozen
+class _Dialled:
+    """The way to somebody who is to prove who it is."""
+
+    _security: TlsSecurity
+    _endpoint: IStreamClientEndpoint
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """Fires with the protocol, as soon as there is a connection for TLS."""
+        # Any: Twisted's types want protocols that know how to half close.
+        wrapped: Any = RecordsFactory(self._security, True, protocolFactory, self._security.clock)
+        connected: Deferred[Any] = self._endpoint.connect(wrapped)
+        return connected.addCallback(lambda outer: outer.wrappedProtocol)
 
 
 @implementer(ISecurity)

@@ -60,8 +60,13 @@ class Complaints:
 
 @define(eq=False)
 class Open:
-    """The lines that are not closed yet; each is known by the way to close it."""
+    """
+    The lines that are not closed yet; each is known by the way to close it.
 
+    @ivar changes: how often a line, or a link of two, has begun or ended.
+    """
+
+    changes: int = field(default=0, init=False)
     _closers: dict[object, Callable[[str], None]] = field(factory=dict, init=False)
     _waiting: list[Deferred[None]] = field(factory=list, init=False)
 

@@ -167,9 +167,21 @@ class DiskStorage:
 
     @contextmanager
     def _opened(self, path: str, flags: int) -> Iterator[int]:
-        with self._parent(path) as (folder, name):
-            file = os.open(name, flags | SAFE, 0o600, dir_fd=folder)
+        # For every piece that comes: so not with the managers above, one in another.
+        *folders, name = split(path)
+        try:
+            folder = os.open(self.root, os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                for outer in folders:
+                    inner = os.open(outer, os.O_DIRECTORY | SAFE, dir_fd=folder)
+                    os.close(folder)
+                    folder = inner
+                file = os.open(name, flags | SAFE, 0o600, dir_fd=folder)
+            finally:
+                os.close(folder)
             try:
                 yield file
             finally:
                 os.close(file)
+        except OSError as error:
+            raise said(self.root / path, error) from error

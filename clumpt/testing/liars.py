@@ -147,7 +147,7 @@ class Vice:
     def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
         """See L{IPeerEvents}."""
 
-    def have_told(self, link: ILink, digest: Digest, index: int) -> None:
+    def have_told(self, link: ILink, digest: Digest, held: Bits, coming: Bits) -> None:
         """See L{IPeerEvents}."""
 
     def offered(self, link: ILink, digest: Digest, index: int) -> None:
@@ -290,6 +290,10 @@ class Flooder(Vice):
             for _ in range(6):
                 self.flood(link)
 
+    def some(self) -> Bits:
+        """Pieces that there may be, or not."""
+        return Bits.of(self.random.randrange(2000) for _ in range(self.random.randrange(4)))
+
     def flood(self, link: ILink) -> None:
         """One wave."""
         link.notify(self.entries[-20:], range(1, 100))
@@ -297,7 +301,7 @@ class Flooder(Vice):
         link.table(IdSet()).addErrback(lambda _: None)
         for package in [*self.packages(), None]:
             digest = package.sha256 if package is not None else digest_of(self.random.randbytes(8))
-            link.have(digest, self.random.randrange(2000))
+            link.have(digest, self.some(), self.some())
             link.offer(digest, self.random.randrange(2000))
             link.decline(digest, self.random.randrange(2000))
             link.holding(digest, 8, Bits(self.random.getrandbits(8)))

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from clumpt.errors import Busy, NotHere
 from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName, Seq
-from clumpt.pieces import HASH, Bits, Digest
+from clumpt.pieces import HASH, NONE, Bits, Digest
 from clumpt.protocols.limits import Limits
 from clumpt.protocols.requests import Holding
 from clumpt.testing.liars import Liar, Vice
@@ -115,7 +115,7 @@ class Beyond(_Holder):
                 beyond = self.random.choice([package.pieces.count, 100_000, LARGEST_INDEX])
                 match self.random.randrange(4):
                     case 0:
-                        link.have(package.sha256, beyond)
+                        link.have(package.sha256, Bits.of([min(beyond, 2**16 - 1)]), NONE)
                     case 1:
                         link.offer(package.sha256, beyond)
                     case 2:

@@ -124,11 +124,11 @@ class Swarm:
                 self.finished[machine.name] = self.elapsed
         return all(machine.name in self.finished for machine in self.cluster.up)
 
-    def kill(self, share: float) -> None:
-        """Kill some peers, by lot."""
+    def kill(self, share: float, dark: bool = False) -> None:
+        """Kill some peers, by lot; if C{dark}, nothing tells the others, not even a closed connection."""
         up = [machine.address for machine in self.cluster.up]
         for address in Random(self.seed).sample(up, round(len(up) * share)):
-            self.cluster.crash(address)
+            (self.cluster.power_loss if dark else self.cluster.crash)(address)
             self.finished.pop(self.cluster.machines[address].name, None)
 
     def slow(self, share: float) -> PeerName:

@@ -4,6 +4,7 @@ How fast a package spreads, and what that costs: in virtual time, so the figures
 Small clusters with small packages, lest the tests take long; docs/swarm.md has larger ones.
 """
 
+from clumpt.agent.uplink import SILENT
 from tests.sim.case import ClusterTestCase
 from tests.sim.swarm_case import Swarm
 
@@ -34,6 +35,13 @@ class SwarmTests(ClusterTestCase):
         self.assertEqual(len(swarm.finished), 9)
         self.assertLess(swarm.ratio, 1.9)
         self.assertLess(swarm.submitted, 1.4)
+
+    def test_dark(self) -> None:
+        """If they lose power, nobody waits until it is known that their links are dead."""
+        swarm = Swarm(*CASE).run(halfway=lambda swarm: swarm.kill(0.25, dark=True))
+        self.assertEqual(len(swarm.finished), 9)
+        self.assertLess(max(swarm.finished.values()), 1.9 * swarm.fluid + 2 * SILENT)
+        self.assertLess(swarm.submitted, 1.5)
 
     def test_small(self) -> None:
         """A small package is everywhere at once."""
