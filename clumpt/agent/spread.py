@@ -188,15 +188,14 @@ class Spread:
         seqs = self._agenda.users(package.sha256)
         for peer, known in list(self._known.items()):
             # Whoever was told that it is here, before it was lost, does not tell that it has it too.
-            known.told.pop(package.sha256, None)
+            misled = known.told.pop(package.sha256, 0) > 0 or any(seq in known.informed for seq in seqs)
             known.informed = known.informed - IdSet.of(seqs)
+            if package.pieces.count > 1 or misled:
+                self._tell_pieces(peer, package)
             if any(seq in known.seqs for seq in seqs):
                 self._fetcher.learn(peer, package.sha256, Bits.full(package.pieces.count))
             elif package.sha256 in known.pieces:
                 self._fetcher.learn(peer, package.sha256, known.pieces[package.sha256])
-        if package.pieces.count > 1 or package in self._fetcher.starving:
-            for peer in list(self._known):
-                self._tell_pieces(peer, package)
 
     def _holds_all(self, peer: PeerName, seq: Seq) -> None:
         entry = self._entry(seq)

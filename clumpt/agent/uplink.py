@@ -109,7 +109,8 @@ class Uplink:
         self._heard(peer, digest, bits)
         offers = self._offers.get(digest)
         if offers is None:
-            if len(bits) == package.pieces.count:
+            if len(bits) == package.pieces.count or package.pieces.count < 2:
+                # What is one piece is asked for by all who hear that it is here.
                 return
             self._packages[digest] = package
             offers = self._offers[digest] = Offers(package.pieces.count, self._random, self._source)
