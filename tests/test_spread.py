@@ -10,7 +10,7 @@ from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.job import Agenda
 from clumpt.agent.serve import Server
-from clumpt.agent.spread import Spread
+from clumpt.agent.spread import GATHER, Spread
 from clumpt.interfaces import ILink
 from clumpt.model import PeerName, Seq
 from clumpt.pieces import Bits
@@ -58,8 +58,16 @@ class SpreadTests(SynchronousTestCase):
             busy=False,
         )
         fetcher = cast(Fetcher, fetching)
+        self.clock = Clock()
         self.spread = Spread(
-            Clock(), Agenda(PeerName("me")), Gossip(), server, fetcher, lambda seq: self.update, lambda: None
+            self.clock,
+            Agenda(PeerName("me")),
+            Gossip(),
+            server,
+            fetcher,
+            lambda seq: self.update,
+            lambda peer: peer == "desk",
+            lambda: None,
         )
 
     def links(self, *heads: int) -> list[Link]:
@@ -70,11 +78,45 @@ class SpreadTests(SynchronousTestCase):
         return links
 
     def test_whoever_gave_it(self) -> None:
-        """Who holds a package already is told as well: a submitter waits to hear it (R64)."""
+        """Who holds a package already is told as well, but has time: it may keep the last copy else."""
         links = self.links(1, 1)
         self.spread.notified(links[0].peer, [1], [1])
+        for link in links:
+            link.said.clear()
         self.spread.servable([1])
+        self.clock.advance(GATHER)
         self.assertEqual([link.said for link in links], [[1], [1]])
+
+    def test_who_has_time(self) -> None:
+        """Of two peers, the one that lacks a package is told first."""
+        holder, other = self.links(1, 1)
+        whole, self.whole = self.whole, Bits()
+        self.spread.notified(holder.peer, [1], [1])
+        self.whole = whole
+        self.spread.servable([1])
+        self.assertEqual((holder.said, other.said), ([], [1]))
+        self.clock.advance(GATHER)
+        self.assertEqual((holder.said, other.said), ([1], [1]))
+
+    def test_submitter(self) -> None:
+        """A submitter is told at once: it waits for that (R64)."""
+        desk = Link("desk")
+        self.spread.linked(cast(ILink, desk), 1, [])
+        whole, self.whole = self.whole, Bits()
+        self.spread.notified(desk.peer, [1], [1])
+        self.whole = whole
+        self.spread.servable([1])
+        self.assertEqual(desk.said, [1])
+
+    def test_with_the_next(self) -> None:
+        """What has time is told with what is new, if that comes first."""
+        (holder,) = self.links(0)
+        self.spread.notified(holder.peer, (), [1])
+        self.assertEqual(holder.said, [])
+        self.spread.joined([self.update])
+        self.assertEqual(holder.said, [1])
+        self.clock.advance(GATHER)
+        self.assertEqual(holder.said, [1])
 
     def test_nothing_more_to_offer(self) -> None:
         """A peer that says that it holds a package is not offered any more of it."""
@@ -127,7 +169,14 @@ class ArrivalTests(SynchronousTestCase):
         server = cast(Server, SimpleNamespace(uplink=uplink))
         fetcher = cast(Fetcher, SimpleNamespace())
         spread = Spread(
-            Clock(), Agenda(PeerName("me")), Gossip(), server, fetcher, lambda seq: None, lambda: None
+            Clock(),
+            Agenda(PeerName("me")),
+            Gossip(),
+            server,
+            fetcher,
+            lambda seq: None,
+            lambda peer: False,
+            lambda: None,
         )
         spread.arrived(package, 0, PeerName("sender"))
         self.assertEqual(came, [0])

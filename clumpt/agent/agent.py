@@ -43,7 +43,7 @@ from clumpt.interfaces import (
 )
 from clumpt.model import Entry, GroupName, Package, PeerName, PeerStatus, Seq, State
 from clumpt.pieces import Digest
-from clumpt.provenance import Provenance
+from clumpt.provenance import Origin, Provenance
 
 #: Seconds between attempts to start without ever having read the directory.
 START_PAUSE = 5.0
@@ -147,7 +147,14 @@ class Agent:
         )
         self.server.uplink.fanout = manners.fanout
         self.spread = Spread(
-            reactor, self.agenda, Gossip(), self.server, self.fetcher, self._entry, self._widen
+            reactor,
+            self.agenda,
+            Gossip(),
+            self.server,
+            self.fetcher,
+            self._entry,
+            lambda peer: self.sources.origin(peer) is Origin.SUBMITTER,
+            self._widen,
         )
         self.care = Care(reactor, self.repository, manners.quota, self._held, self.spread.restore)
 

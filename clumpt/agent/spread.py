@@ -25,6 +25,8 @@ WATCH = 0.25
 TELL = 0.2
 #: Pieces that are told of sooner.
 NEWS = 16
+#: Seconds after which those who hold a package themselves hear that we hold it, too.
+GATHER = 2.0
 #: Packages whose pieces are remembered for each link.
 REMEMBERED = 256
 
@@ -34,13 +36,15 @@ class _Known:
     """
     What one linked peer was seen, and was told, to hold.
 
-    @ivar seqs: updates whose packages it holds; C{informed}: those of which it was told that we do.
+    @ivar seqs: updates whose packages it holds; C{informed}: those of which it was told that we do;
+        C{unsaid}: those of which it will be.
     @ivar told: the pieces of each package that it was told to be here, and C{told_at} when it last was.
     """
 
     link: ILink
     seqs: IdSet = IdSet()
     informed: IdSet = IdSet()
+    unsaid: IdSet = IdSet()
     pieces: dict[Digest, Bits] = field(factory=dict)
     told: dict[Digest, int] = field(factory=dict)
     told_at: float = 0.0
@@ -63,7 +67,7 @@ class _Known:
         whole = any(seq in self.seqs for seq in seqs) and len(bits) < count
         if not whole and not self.pieces.get(digest, Bits()).value & ~bits.value:
             return False
-        self.seqs, self.informed = self.seqs - seqs, self.informed - seqs
+        self.seqs, self.informed, self.unsaid = self.seqs - seqs, self.informed - seqs, self.unsaid - seqs
         self.pieces.pop(digest, None)
         self.told.pop(digest, None)
         return True
@@ -75,6 +79,7 @@ class Spread:
     The traffic of updates and packages between this peer and those linked to it.
 
     @ivar entry: the chained entry of a seq, None beyond the head.
+    @ivar submits: is this peer a submitter?  It waits to hear that we hold what it holds (R64).
     @ivar widen: opens links to more members of our groups, when nobody linked holds what is needed (H12).
     """
 
@@ -84,6 +89,7 @@ class Spread:
     _server: Server
     _fetcher: Fetcher
     _entry: Callable[[Seq], Entry | None]
+    _submits: Callable[[PeerName], bool]
     _widen: Callable[[], object]
     _known: dict[PeerName, _Known] = field(factory=dict, init=False)
     _lost: set[Digest] = field(factory=set, init=False)
@@ -92,6 +98,7 @@ class Spread:
     _news: dict[Digest, Package] = field(factory=dict, init=False)
     _came: int = field(default=0, init=False)
     _telling: IDelayedCall | None = field(default=None, init=False)
+    _gathering: IDelayedCall | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
 
     def stop(self) -> None:
@@ -99,7 +106,7 @@ class Spread:
         self._stopped = True
         self._fetcher.stop()
         self._server.uplink.stop()
-        for timer in (self._watching, self._telling):
+        for timer in (self._watching, self._telling, self._gathering):
             if timer is not None and timer.active():
                 timer.cancel()
 
@@ -189,7 +196,7 @@ class Spread:
         for peer, known in list(self._known.items()):
             # Whoever was told that it is here, before it was lost, does not tell that it has it too.
             misled = known.told.pop(package.sha256, 0) > 0 or any(seq in known.informed for seq in seqs)
-            known.informed = known.informed - IdSet.of(seqs)
+            known.informed, known.unsaid = known.informed - IdSet.of(seqs), known.unsaid - IdSet.of(seqs)
             if package.pieces.count > 1 or misled:
                 self._tell_pieces(peer, package)
             if any(seq in known.seqs for seq in seqs):
@@ -299,11 +306,27 @@ class Spread:
             self._inform(known, complete)
 
     def _inform(self, known: _Known, complete: Collection[Seq]) -> None:
-        """Say once on a link that we hold the packages of these."""
-        news = [seq for seq in complete if seq not in known.informed]
-        if news:
-            known.informed = known.informed | IdSet.of(news)
-            known.link.notify([], news)
+        """Say once on a link that we hold the packages of these: at once if that is of use there."""
+        news = IdSet.of(complete) - known.informed
+        if not news:
+            return
+        known.unsaid = known.unsaid | news
+        if self._submits(known.link.peer) or news - known.seqs:
+            known.link.notify([], self._unsaid(known))
+        elif self._gathering is None:
+            self._gathering = self._reactor.callLater(GATHER, self._say_gathered)
+
+    def _unsaid(self, known: _Known) -> list[Seq]:
+        """What is to be said on a link of what we hold, which then counts as said."""
+        unsaid = list(known.unsaid)
+        known.informed, known.unsaid = known.informed | known.unsaid, IdSet()
+        return unsaid
+
+    def _say_gathered(self) -> None:
+        self._gathering = None
+        for known in list(self._known.values()):
+            if known.unsaid:
+                known.link.notify([], self._unsaid(known))
 
     def _complete(self, seqs: Collection[Seq]) -> list[Seq]:
         return [seq for seq in seqs if (entry := self._entry(seq)) is not None and self._whole(entry)]
@@ -318,8 +341,8 @@ class Spread:
         holding = [seq for seq in self._complete(seqs) if seq in told]
         if news:
             known = self._known[link.peer]
-            known.informed = known.informed | IdSet.of(holding)
-            link.notify(news, holding)
+            known.unsaid = known.unsaid | IdSet.of(holding)
+            link.notify(news, self._unsaid(known))
 
     def _tell_pieces(self, peer: PeerName, package: Package) -> None:
         """Say once on a link what we hold of C{package}; changes follow."""

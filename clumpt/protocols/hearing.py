@@ -45,7 +45,8 @@ class Hearing:
         match message:
             case Notify(envelopes, holding, head):
                 self._events.notified(self._link, envelopes, tuple(holding), head)
-                line.send(Ack(self._events.hello()[1]))
+                if envelopes:
+                    line.send(Ack(self._events.hello()[1]))
                 return head
             case Ack(head):
                 self._events.acked(self._link, head)
