@@ -27,6 +27,7 @@ from clumpt.kinds import (
     some_of,
     whole,
 )
+from clumpt.places import Locality
 
 T = TypeVar("T")
 
@@ -67,6 +68,12 @@ class PeerSection:
         choice("verified", "installed"),
         "verified",
         "When packages are passed on: as soon as they are verified, or only once they are installed here.",
+    )
+    locality: str = setting(
+        choice(*Locality),
+        Locality.NONE.value,
+        "Which peers are near, so that packages come from them if they can: those of the same rack by the"
+        " directory, those of the same subnet (/24, or /64 for IPv6) by their addresses there, or none.",
     )
     interval_jitter: float = setting(
         FRACTION, 0.2, "How far the pause between synchronisations strays, as a part of the interval."

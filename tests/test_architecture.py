@@ -24,6 +24,7 @@ FLOORS = {
         "model",
         "order",
         "pieces",
+        "places",
         "progress",
         "provenance",
         "skew",

@@ -21,6 +21,7 @@ from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.job import Agenda
 from clumpt.agent.manners import Manners
+from clumpt.agent.near import Near
 from clumpt.agent.queue import INTERRUPTED, Queue
 from clumpt.agent.rate import Bucket, minute_of_day
 from clumpt.agent.recovery import verdicts
@@ -43,7 +44,8 @@ from clumpt.interfaces import (
 )
 from clumpt.model import Entry, GroupName, Package, PeerName, PeerStatus, Seq, State
 from clumpt.pieces import Digest
-from clumpt.provenance import Origin, Provenance
+from clumpt.places import Locality
+from clumpt.provenance import Provenance
 
 #: Seconds between attempts to start without ever having read the directory.
 START_PAUSE = 5.0
@@ -95,6 +97,7 @@ class Agent:
         self.chain = Chain(self._journal, self._keyring)
         self.agenda = Agenda(self.name)
         self.roster = Roster(self.name, self._directory, self._journal, self._keyring)
+        self.roster.locality = manners.locality
         self.sources = Sources(self.roster, self._journal, self._groups)
         self.queue = Queue(
             reactor,
@@ -146,6 +149,8 @@ class Agent:
             self.server.fresh,
         )
         self.server.uplink.fanout = manners.fanout
+        if manners.locality is not Locality.NONE:
+            self.server.uplink.near = self.fetcher.near = Near(self.name, self.roster.where)
         self.spread = Spread(
             reactor,
             self.agenda,
@@ -153,7 +158,7 @@ class Agent:
             self.server,
             self.fetcher,
             self._entry,
-            lambda peer: self.sources.origin(peer) is Origin.SUBMITTER,
+            self.sources.submits,
             self._widen,
         )
         self.care = Care(reactor, self.repository, manners.quota, self._held, self.spread.restore)

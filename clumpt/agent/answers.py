@@ -15,6 +15,7 @@ from clumpt.agent.roster import Roster
 from clumpt.agent.serve import Server
 from clumpt.agent.spread import Spread
 from clumpt.agent.sync import Sync
+from clumpt.aio import unattended
 from clumpt.errors import NotHere, Untrusted
 from clumpt.idset import IdSet
 from clumpt.interfaces import IInstaller, ILink, IPeerEvents
@@ -62,6 +63,8 @@ class Answers:
     def linked(self, link: ILink, head: Seq, top: Digest) -> None:
         """See L{IPeerEvents}."""
         self._sync.isolated = False
+        if self.groups(link.peer):
+            unattended(self._roster.locate(link.peer), self._log, "looking where a peer stands")
         known = self._chain.table.digest_at(head)
         if known is not None and known != top:
             # Proof must be signed: ask for the entries that differ, the table judges them.

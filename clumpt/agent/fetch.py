@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from clumpt.agent.fresh import Fresh
+from clumpt.agent.near import Near
 from clumpt.agent.rate import Bucket
 from clumpt.agent.suspicions import Suspicions
 from clumpt.agent.swarm import Ask, Swarm
@@ -60,6 +61,7 @@ class Fetcher:
     @ivar awaited: called when more pieces are on their way here, so that they can be promised to others.
     @ivar missed: called with a package of which something that was asked for does not come.
     @ivar hindered: called with a package and the reason why it cannot be kept here now.
+    @ivar near: where peers stand, None if it does not matter.
     @ivar origin: what kind of sender a peer is.
     @ivar fresh: keeps pieces that came, for a while.
     """
@@ -76,6 +78,7 @@ class Fetcher:
     _hindered: Callable[[Package, str], None]
     _origin: Callable[[PeerName], Origin]
     _fresh: Fresh
+    near: Near | None = None
     _arrivals: dict[Digest, _Arrival] = field(factory=dict, init=False)
     _not_before: dict[Digest, float] = field(factory=dict, init=False)
     _timers: list[IDelayedCall] = field(factory=list, init=False)
@@ -109,7 +112,7 @@ class Fetcher:
         except StoreFull as full:
             self._full(package, full)
             return False
-        swarm = Swarm(package.pieces.count, self._random, assembly.held)
+        swarm = Swarm(package.pieces.count, self._random, assembly.held, self.near)
         counted = self._provenance.get(package.sha256) if len(assembly.held) else None
         self._count(package, counted or Provenance())
         self._arrivals[package.sha256] = _Arrival(package, swarm, assembly)

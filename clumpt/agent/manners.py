@@ -5,6 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from clumpt.hours import Hours
+from clumpt.places import Locality
 
 
 @frozen
@@ -18,6 +19,7 @@ class Manners:
     @ivar fanout: peers served at once, and dialled at once when neighbours fail.
     @ivar upload: bytes per second given in total, 0 for no limit; likewise C{download}.
     @ivar upload_hours: other rates at some hours of the day; likewise C{download_hours}.
+    @ivar locality: what tells which peers are near; these are preferred.
     @ivar quota: bytes that the repository may take, 0 for no limit.
     """
 
@@ -30,3 +32,4 @@ class Manners:
     upload_hours: Hours = Hours()
     download_hours: Hours = Hours()
     quota: int = 0
+    locality: Locality = Locality.NONE

@@ -11,11 +11,12 @@ once, in order: the peers do the rest among themselves.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from random import Random
 
 from attrs import define, field
 
+from clumpt.agent.near import Near
 from clumpt.model import PeerName
 from clumpt.pieces import Bits
 
@@ -31,6 +32,8 @@ LONGER = 2.0
 REFUSALS = 11
 #: Seconds for which it is believed that what a peer told to be on its way to it still is.
 COMING = 0.5
+#: Seconds for which a piece that a far peer declined is not offered to it again.
+SPARED = 0.5
 #: Peers that have nearly the same number of pieces are taken as equal.
 NEARLY = 10.0
 
@@ -41,6 +44,7 @@ class _View:
     What one peer is known to hold, and was promised by us.
 
     @ivar open: what it was offered and did not answer, the oldest first.
+    @ivar spared: what a peer that is far need not be offered any more.
     """
 
     held: int = 0
@@ -48,6 +52,8 @@ class _View:
     #: What is on its way to it from others, as it told last, and when that was.
     coming: int = 0
     told_at: float = 0.0
+    spared: int = 0
+    spared_until: float = 0.0
     open: list[int] = field(factory=list)
     refusals: int = 0
     not_before: float = 0.0
@@ -58,6 +64,12 @@ class _View:
         """What is on its way to it from others, as far as is known by now."""
         return self.coming if now - self.told_at < COMING else 0
 
+    def spare(self, index: int, now: float) -> None:
+        """Do not offer this piece for a while."""
+        if now >= self.spared_until:
+            self.spared, self.spared_until = 0, now + SPARED
+        self.spared |= 1 << index
+
 
 @define
 class Offers:
@@ -65,12 +77,14 @@ class Offers:
     The peers that want one package of C{count} pieces.
 
     @ivar source: is everything here from the start, and given away once?
+    @ivar near: where peers stand, None if it does not matter.
     @ivar unanswered: offers that were not answered yet.
     """
 
     count: int
     _random: Random
     source: bool = False
+    near: Near | None = None
     unanswered: int = field(default=0, init=False)
     _views: dict[PeerName, _View] = field(factory=dict, init=False)
     _given: int = field(default=0, init=False)
@@ -147,7 +161,10 @@ class Offers:
         view = self._views.get(peer)
         if view is not None:
             self._answered(view, index)
-            if view.not_before <= now:
+            if self._with_mates(peer):
+                # It gets this from somebody who is nearer, most likely, and goes on taking others.
+                view.spare(index, now)
+            elif view.not_before <= now:
                 # Several at once count as one.
                 view.not_before = now + DECLINED * LONGER ** min(view.refusals, REFUSALS)
                 view.refusals += 1
@@ -195,6 +212,9 @@ class Offers:
         able = self._best(able, now)
         for peer, view, useful in free:
             useful &= able
+            if useful and self.near is not None and self.near.far(peer):
+                useful &= ~self.near.unwanted(peer, self._known(now), self.count)
+                useful &= ~(view.spared if now < view.spared_until else 0)
             if useful:
                 rank = self._rank(view)
                 if best is None or rank < best[0]:
@@ -218,6 +238,23 @@ class Offers:
             if view.held != full and not view.silent:
                 fresh &= ~(view.held | view.promised | view.awaited(now))
         return fresh if fresh or self.source else able
+
+    def _with_mates(self, peer: PeerName) -> bool:
+        """Does C{peer} stand elsewhere, and others with it?"""
+        near = self.near
+        if near is None or not (there := near.far(peer)):
+            return False
+        return any(
+            near.far(other) == there
+            for other, view in self._views.items()
+            if other != peer and not view.silent
+        )
+
+    def _known(self, now: float) -> Iterator[tuple[PeerName, int]]:
+        """What those who answer have, were promised, or are waiting for."""
+        for peer, view in self._views.items():
+            if not view.silent:
+                yield peer, view.held | view.promised | view.awaited(now)
 
     def _rank(self, view: _View) -> float:
         """Who has least comes first; for a source, who has least to pass on yet."""

@@ -21,9 +21,12 @@ from clumpt.errors import (
 from clumpt.interfaces import IDirectory, IJournal, IKeyring
 from clumpt.model import Address, GroupName, Member, Peer, PeerName, Settings
 from clumpt.pieces import Digest
+from clumpt.places import Locality, place
 
 #: Overrides of settings that a single peer may have.
 _INTERVAL = "interval"
+#: Peers that linked to us of which it is remembered where they stand.
+MOST_CALLERS = 1024
 
 
 @define(eq=False)
@@ -33,6 +36,7 @@ class Roster:
 
     @ivar me: this peer's own entry, None until the first L{refresh} that found it.
     @ivar settings: the deployment's settings with this peer's overrides.
+    @ivar locality: what tells who is near.
     @ivar enrolled: did the directory know this peer when it was last asked?
     """
 
@@ -43,9 +47,12 @@ class Roster:
     me: Peer | None = field(default=None, init=False)
     settings: Settings | None = field(default=None, init=False)
     enrolled: bool = field(default=False, init=False)
+    locality: Locality = field(default=Locality.NONE, init=False)
     _member: Member | None = field(default=None, init=False)
     _neighbours: dict[PeerName, Peer] = field(factory=dict, init=False)
     _members: dict[PeerName, Peer] = field(factory=dict, init=False)
+    #: Those who know us, while we do not know them: they linked to us.
+    _callers: dict[PeerName, Peer] = field(factory=dict, init=False)
     _log = Logger()
 
     @property
@@ -73,8 +80,33 @@ class Roster:
 
     def beside(self, name: PeerName) -> bool:
         """Is this peer known to stand in our rack?"""
-        peer = self._neighbours.get(name) or self._members.get(name)
+        peer = self._peer(name)
         return self.me is not None and peer is not None and bool(peer.rack) and peer.rack == self.me.rack
+
+    def where(self, name: PeerName) -> str:
+        """The place of a peer, or of this one; empty if it is not known or does not matter."""
+        peer = self.me if name == self.name else self._peer(name)
+        return place(peer, self.locality) if peer is not None else ""
+
+    def _peer(self, name: PeerName) -> Peer | None:
+        return self._neighbours.get(name) or self._members.get(name) or self._callers.get(name)
+
+    @deferred
+    async def locate(self, name: PeerName) -> None:
+        """Read where a peer stands that linked to us, unless it is known or does not matter."""
+        if self._peer(name) is not None or self.me is None:
+            return
+        if not self.me.rack and self.locality is not Locality.SUBNET:
+            return
+        try:
+            peer = await self._directory.peer(name)
+        except ClumptError as trouble:
+            self._log.debug("cannot ask where {peer} stands: {trouble}", peer=name, trouble=trouble)
+            return
+        if peer is not None:
+            self._callers[name] = peer
+            if len(self._callers) > MOST_CALLERS:
+                del self._callers[next(iter(self._callers))]
 
     def _recall(self) -> None:
         """Look again at the statements known before the start, so that no older one takes their place."""

@@ -44,6 +44,10 @@ class Sources:
             return Origin.SUBMITTER
         return Origin.OTHER if groups.isdisjoint(self._roster.groups) else Origin.GROUP
 
+    def submits(self, peer: PeerName) -> bool:
+        """Is C{peer} a submitter?"""
+        return self.origin(peer) is Origin.SUBMITTER
+
     def keep(self, told: Sequence[Source]) -> None:
         """Write down what is told, so that a restart does not take it back."""
         plain = {digest: provenance.encode() for digest, provenance in told}

@@ -16,6 +16,7 @@ from random import Random
 
 from attrs import define, field, frozen
 
+from clumpt.agent.near import Near
 from clumpt.model import PeerName
 from clumpt.pieces import Bits
 
@@ -35,6 +36,8 @@ LATE_AT_LEAST = 0.3
 LOOK = 0.05
 #: With so few pieces missing we ask by ourselves at once.
 LITTLE = 8
+#: Seconds without a piece after which it does not matter from how far one comes.
+PATIENCE = 0.2
 #: Seconds without an offer or a piece after which we ask by ourselves.
 QUIET = 0.5
 
@@ -70,12 +73,14 @@ class Swarm:
     One package of C{count} pieces on its way to this peer.
 
     @ivar held: the verified pieces here.
+    @ivar near: where peers stand, None if it does not matter.
     @ivar spoilers: peers that sent a wrong piece of it.
     """
 
     count: int
     random: Random
     held: Bits = Bits()
+    near: Near | None = None
     spoilers: set[PeerName] = field(factory=set, init=False)
     _holders: dict[PeerName, _Holder] = field(factory=dict, init=False)
     #: By how many holders each piece is held.
@@ -174,6 +179,7 @@ class Swarm:
         holder = self._holders.get(offer.peer)
         if holder is not None:
             useful = (holder.bits | holder.soon & ~self._doubtful) & ~(self.held.value | self._coming)
+            useful &= ~self._spared(offer.peer, now)
             if useful:
                 self._fed = now
                 index = offer.index if useful >> offer.index & 1 else useful.bit_length() - 1
@@ -246,10 +252,19 @@ class Swarm:
 
     def _choose(self, now: float) -> Ask | None:
         for peer in self._idle(now):
-            useful = self._holders[peer].bits & ~self.held.value & ~self._coming
+            useful = self._holders[peer].bits & ~self.held.value & ~self._coming & ~self._spared(peer, now)
             if useful:
                 return Ask(peer, self._rarest(list(Bits(useful))))
         return None
+
+    def _spared(self, peer: PeerName, now: float) -> int:
+        """The pieces that are not to be taken from C{peer}, which is far, as long as we do not starve."""
+        if self.near is None or not self.near.far(peer):
+            return 0
+        if self._fed is not None and now - self._fed >= PATIENCE:
+            return 0
+        known = ((other, holder.bits) for other, holder in self._holders.items())
+        return self.near.unneeded(known, self.count)
 
     def _late(self, now: float) -> Ask | None:
         """Who else to ask for a piece that keeps us waiting."""
@@ -264,11 +279,11 @@ class Swarm:
     def _idle(self, now: float) -> list[PeerName]:
         """Who may be asked without an offer, those first that have least to do for us."""
         idle = [
-            (holder.load, self.random.random(), peer)
+            (self.near is not None and bool(self.near.far(peer)), holder.load, self.random.random(), peer)
             for peer, holder in self._holders.items()
             if holder.load < PER_PEER and holder.not_before <= now
         ]
-        return [peer for _, _, peer in sorted(idle)]
+        return [peer for *_, peer in sorted(idle)]
 
     def _rarest(self, useful: list[int]) -> int:
         least = min(self._copies[index] for index in useful)

@@ -17,6 +17,7 @@ from attrs import define, field, frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from clumpt.agent.near import Near
 from clumpt.agent.offers import Offers
 from clumpt.agent.rate import Bucket
 from clumpt.errors import Busy, NotHere
@@ -71,6 +72,7 @@ class Uplink:
     @ivar links: the open links.
     @ivar held: the pieces of a package that can be given.
     @ivar soon: those that are on their way here, and can be given then.
+    @ivar near: where peers stand, None if it does not matter.
     @ivar fanout: peers that are sent pieces at one time, at most.
     """
 
@@ -82,6 +84,7 @@ class Uplink:
     _held: Callable[[Package], Bits]
     _soon: Callable[[Package], Bits]
     fanout: int = WINDOW
+    near: Near | None = None
     _waiting: list[_Request] = field(factory=list, init=False)
     #: Requests for pieces that are on their way here.
     _early: list[_Request] = field(factory=list, init=False)
@@ -113,7 +116,8 @@ class Uplink:
                 # What is one piece is asked for by all who hear that it is here.
                 return
             self._packages[digest] = package
-            offers = self._offers[digest] = Offers(package.pieces.count, self._random, self._source)
+            offers = Offers(package.pieces.count, self._random, self._source, self.near)
+            self._offers[digest] = offers
         offers.saw(peer, bits)
         offers.awaits(peer, coming, self._reactor.seconds())
         if len(bits) == package.pieces.count:

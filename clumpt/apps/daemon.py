@@ -36,6 +36,7 @@ from clumpt.install.runner import HelperInstaller, outside_service
 from clumpt.install.spool import Spool
 from clumpt.interfaces import IDirectory, IInstaller, IJournal, ISecurity, IStorage
 from clumpt.model import PeerName
+from clumpt.places import Locality
 from clumpt.protocols.client import Network
 from clumpt.protocols.limits import Limits
 from clumpt.protocols.tls import TlsSecurity
@@ -105,6 +106,7 @@ def manners(config: Config) -> Manners:
         upload_hours=config.limits.upload_hours,
         download_hours=config.limits.download_hours,
         quota=config.limits.quota,
+        locality=Locality(config.peer.locality),
     )
 
 

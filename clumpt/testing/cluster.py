@@ -72,6 +72,8 @@ class Cluster:
     @ivar distance: seconds that a question to a directory in memory may take, and its answer.
     @ivar serve: when packages are passed on, as in the configuration.
     @ivar vices: one more peer for each of them, which is no machine but a liar.
+    @ivar racks: in how many the peers stand, by turns; 0 if nobody knows.
+    @ivar locality: which peers are near, as in the configuration.
     @ivar allowed: the installers that all nodes allow.
     @ivar contents: the bytes of every package ever submitted, to serve and to compare.
     @ivar statements: every membership statement that was signed.
@@ -90,6 +92,8 @@ class Cluster:
     vices: Collection[type[Vice]] = ()
     allowed: frozenset[str] = frozenset({"dpkg"})
     look: float = LOOK
+    racks: int = 0
+    locality: str = "none"
     ports: tuple[int, int] = (NOTIFY, UPDATE)
     world: World = field(init=False)
     network: Network = field(init=False)
@@ -197,7 +201,8 @@ class Cluster:
     def _enrol(self, name: PeerName, address: str, groups: frozenset[GroupName], statement: bytes) -> None:
         for group in sorted(groups):
             self.administer(lambda directory, group=group: directory.put_group(Group(group)))  # type: ignore[misc]
-        entry = PeerEntry(name, (Address(address, NOTIFY, UPDATE),), groups, statement)
+        rack = f"rack{int(address.rpartition('.')[2]) % self.racks}" if self.racks else ""
+        entry = PeerEntry(name, (Address(address, NOTIFY, UPDATE),), groups, statement, rack=rack)
         known = self.enrolled.get(name, entry).neighbours
         self.enrolled[name] = evolve(entry, neighbours=known)
 
@@ -258,6 +263,7 @@ class Cluster:
                 name=machine.name,
                 state=Path("/"),
                 notify_port=NOTIFY,
+                locality=self.locality,
                 update_port=UPDATE,
                 serve=self.serve,
                 interval_jitter=0.2,

@@ -36,6 +36,8 @@ class Swarm:
     mbit: float
     seed: int = 1
     vices: Collection[type[Vice]] = ()
+    racks: int = 0
+    locality: str = "none"
     cluster: Cluster = field(init=False)
     entry: Entry = field(init=False)
     finished: dict[PeerName, float] = field(factory=dict, init=False)
@@ -75,6 +77,14 @@ class Swarm:
         twice = sum(one.duplicates for one in came if one is not None)
         return twice / sum(one.total for one in came if one is not None)
 
+    @property
+    def crossed(self) -> float:
+        """What peers sent to peers of other racks, in copies of the package."""
+        racks = {name: peer.rack for name, peer in self.cluster.enrolled.items()}
+        sent = [(one.name, one.agent.server.sent) for one in self.cluster.up]
+        far = sum(n for giver, to in sent for taker, n in to.items() if racks[giver] != racks[taker])
+        return far / self.size
+
     def run(
         self,
         before: Callable[[Swarm], object] = lambda swarm: None,
@@ -89,7 +99,14 @@ class Swarm:
         @param after: what happens when all have it, while they are still up.
         """
         with apart():
-            self.cluster = cluster = Cluster(self.seed, size=self.peers, vices=self.vices, look=WITHIN)
+            self.cluster = cluster = Cluster(
+                self.seed,
+                size=self.peers,
+                vices=self.vices,
+                look=WITHIN,
+                racks=self.racks,
+                locality=self.locality,
+            )
             try:
                 self._run(cluster, before, halfway)
                 after(self)

@@ -43,6 +43,28 @@ class SwarmTests(ClusterTestCase):
         self.assertLess(max(swarm.finished.values()), 1.9 * swarm.fluid + 2 * SILENT)
         self.assertLess(swarm.submitted, 1.5)
 
+    def test_racks(self) -> None:
+        """
+        Of two racks of ten, some two copies cross over in all, instead of half of all, at little cost in time
+        (R7); a quarter of the peers killed half-way changes little.
+        """
+        case = (20, 2_000_000, 20.0)
+        anyhow = Swarm(*case, racks=2).run()
+        nearby = Swarm(*case, racks=2, locality="rack").run()
+        self.assertGreater(anyhow.crossed, 7.0)
+        self.assertLess(nearby.crossed, 3.0)
+        self.assertLess(nearby.ratio, anyhow.ratio * 1.6)
+        self.assertLess(nearby.duplicates, 0.02)
+        killed = Swarm(*case, racks=2, locality="rack").run(halfway=lambda swarm: swarm.kill(0.25))
+        self.assertEqual(len(killed.finished), 15)
+        self.assertLess(killed.ratio, 2.5)
+
+    def test_alone_in_a_rack(self) -> None:
+        """Who stands alone, each in a rack of its own, is served as ever."""
+        swarm = Swarm(6, 1_000_000, 20.0, racks=6, locality="rack").run()
+        self.assertEqual(len(swarm.finished), 6)
+        self.assertLess(swarm.ratio, 2.0)
+
     def test_small(self) -> None:
         """A small package is everywhere at once."""
         swarm = Swarm(12, 20_000, 100.0).run()
