@@ -22,6 +22,8 @@ Lists = Mapping[PeerName, tuple[PeerName, ...]]
 
 #: Members of a large group that are tried at random before all are looked at, which takes long.
 _TRIES = 64
+#: Neighbours in its own rack that a peer has, if there is room.
+_MATES = 2
 
 
 def wired(peers: Iterable[Peer]) -> list[Peer]:
@@ -101,6 +103,7 @@ class _Wiring:
     _followers: dict[PeerName, list[PeerName]] = field(init=False)
     _groups: dict[PeerName, frozenset[GroupName]] = field(init=False)
     _racks: dict[PeerName, str] = field(init=False)
+    _mates: dict[str, list[PeerName]] = field(factory=dict, init=False)
     #: By how many each is known: in all, and by members of each group.
     _known: Counter[PeerName] = field(factory=Counter, init=False)
     _known_in: Counter[tuple[PeerName, GroupName]] = field(factory=Counter, init=False)
@@ -113,6 +116,8 @@ class _Wiring:
         self._followers = followers(self._peers, self._settings.deployment)
         self._groups = {peer.name: peer.groups for peer in self._peers}
         self._racks = {peer.name: peer.rack for peer in self._peers}
+        for peer in self._peers:
+            self._mates.setdefault(peer.rack, []).append(peer.name)
 
     def keep(self, peers: Iterable[Peer]) -> None:
         """Begin with the neighbours that there are and that are still good, and with the rings."""
@@ -134,8 +139,14 @@ class _Wiring:
                 self._forget(name, max(spare, key=lambda other: (self._known[other], other)))
 
     def fill(self, name: PeerName) -> None:
-        """Let C{name} know random members of its groups, until it knows N; few of each rack and group."""
+        """
+        Let C{name} know random members of its groups, until it knows N: some of its own rack, so that
+        packages can come from nearby, and few of each other rack and group.
+        """
         while len(self.lists[name]) < self._settings.neighbours:
+            if (mate := self._mate(name)) is not None:
+                self._learn(name, mate)
+                continue
             groups = sorted(self._groups[name], key=lambda group: (self._knows_in[name, group], group))
             one = self._stranger(name, groups)
             if one is None:
@@ -143,6 +154,15 @@ class _Wiring:
             other = self._stranger(name, groups) or one
             racks = {self._racks[known] for known in self.lists[name]}
             self._learn(name, min(one, other, key=lambda each: self._dispensable(each, racks)))
+
+    def _mate(self, name: PeerName) -> PeerName | None:
+        """A random peer of the rack and a group of C{name}, until it knows some."""
+        rack = self._racks[name]
+        if not rack or sum(self._racks[known] == rack for known in self.lists[name]) >= _MATES:
+            return None
+        there = [one for one in self._mates[rack] if one != name and one not in self.lists[name]]
+        there = [one for one in there if self._shared(name, one)]
+        return self._random.choice(there) if there else None
 
     def introduce(self) -> bool:
         """

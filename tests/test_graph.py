@@ -151,10 +151,16 @@ class WireTests(SynchronousTestCase):
         self.assertEqual(len(hub.neighbours), 9)
 
     def test_racks(self) -> None:
-        """Random neighbours are sought in other racks first, so that a dead rack takes few with it."""
+        """
+        Two neighbours are of one's own rack, so that packages can come from nearby; the others are sought in
+        other racks first, so that a dead rack takes few with it.
+        """
         peers = [a_peer(f"n{number:02}", "all", rack=f"r{number % 4}") for number in range(40)]
         racks = {peer.name: peer.rack for peer in peers}
         spread = [len({racks[name] for name in peer.neighbours}) for peer in rewired(peers)]
+        for peer in rewired(peers):
+            self.assertGreaterEqual(sum(racks[name] == peer.rack for name in peer.neighbours), 1)
+            self.assertGreaterEqual(len({racks[name] for name in peer.neighbours} - {peer.rack}), 1)
         blind = rewired([evolve(peer, rack="") for peer in peers])
         self.assertGreater(sum(spread), sum(len({racks[n] for n in peer.neighbours}) for peer in blind))
 

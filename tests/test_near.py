@@ -119,8 +119,14 @@ class SwarmTests(SynchronousTestCase):
 
     def test_nothing_left(self) -> None:
         """When only others' duties are left, a far offer is declined."""
-        self.swarm.held = Bits(self.duty)
+        self.swarm.held = Bits(self.duty & ~(1 << self.mine))
+        self.assertEqual(self.offered(MATE, self.mine, 10.0), [Ask(MATE, self.mine)])
         self.assertEqual(self.offered(AWAY, self.theirs, 10.0), [Decline(AWAY, self.theirs)])
+
+    def test_nothing_comes(self) -> None:
+        """Unless nothing else is on its way: then it is taken."""
+        self.swarm.held = Bits(self.duty)
+        self.assertEqual(self.offered(AWAY, self.theirs, 10.0), [Ask(AWAY, self.theirs)])
 
     def test_starving(self) -> None:
         """Who gets nothing for a while takes what comes, from wherever, and asks for it."""

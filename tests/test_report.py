@@ -10,10 +10,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.job import Agenda
 from clumpt.agent.report import RETRY_MOST, Reporter, summarise
-from clumpt.agent.roster import Roster
+from clumpt.agent.roster import MOST_CALLERS, Roster
 from clumpt.errors import DirectoryUnavailable, IdentityError, Untrusted
 from clumpt.model import Address, Group, GroupName, Outcome, Peer, PeerName, PeerStatus, Settings, State
 from clumpt.pieces import digest_of
+from clumpt.places import Locality
 from clumpt.testing.disk import MemoryDisk
 from clumpt.testing.keys import Deployment
 from clumpt.testing.memory_directory import MemoryDirectory
@@ -186,6 +187,44 @@ class RosterTests(SynchronousTestCase):
             roster.admit(PeerName("node003"), key, statement)
         with self.assertRaises(Untrusted):
             roster.admit(PeerName("node002"), digest_of(b"another"), statement)
+
+    def test_places(self) -> None:
+        """Where those stand whom we know, and who know us, is read from the directory, if it matters."""
+        third, fourth = PeerName("node003"), PeerName("node004")
+        self.enrol("node001", "node002", rack="r1")
+        self.enrol("node002", rack="r1")
+        self.enrol("node003", rack="r2")
+        self.enrol("node004", rack="r1")
+        roster = self.roster()
+        roster.locality = Locality.RACK
+        self.assertEqual(roster.where(ME), "")
+        self.successResultOf(roster.refresh())
+        self.assertEqual([roster.where(name) for name in (ME, PeerName("node002"), third)], ["r1", "r1", ""])
+        for caller in (third, fourth, PeerName("clumpt-submitter")):
+            self.successResultOf(roster.locate(caller))
+        self.assertEqual((roster.where(third), roster.where(fourth)), ("r2", "r1"))
+        self.assertEqual((roster.beside(third), roster.beside(fourth)), (False, True))
+        # What was read stays while the directory is away, and what was not is unknown.
+        self.directory.server.down = True
+        self.successResultOf(roster.locate(PeerName("node005")))
+        self.assertEqual((roster.where(third), roster.where(PeerName("node005"))), ("r2", ""))
+        roster.locality = Locality.NONE
+        self.assertEqual(roster.where(third), "")
+
+    def test_callers_bounded(self) -> None:
+        """So many callers are remembered, and no more; where nobody has a rack, nobody is asked for."""
+        roster = self.roster()
+        self.successResultOf(roster.refresh())
+        self.enrol("node003")
+        self.successResultOf(roster.locate(PeerName("node003")))
+        self.assertEqual(len(roster._callers), 0)
+        self.enrol("node001", rack="r1")
+        self.successResultOf(roster.refresh())
+        for number in range(3, MOST_CALLERS + 9):
+            name = PeerName(f"m{number}")
+            self.directory.server.contents.peers[name] = Peer(name, (), frozenset({ALL}), b"")
+            self.successResultOf(roster.locate(name))
+        self.assertEqual(len(roster._callers), MOST_CALLERS)
 
     def test_dismissed(self) -> None:
         """Who was removed from the directory is found out; nobody is while it cannot be asked."""

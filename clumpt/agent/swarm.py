@@ -261,7 +261,7 @@ class Swarm:
         """The pieces that are not to be taken from C{peer}, which is far, as long as we do not starve."""
         if self.near is None or not self.near.far(peer):
             return 0
-        if self._fed is not None and now - self._fed >= PATIENCE:
+        if not self._coming and len(self.held) or self._fed is not None and now - self._fed >= PATIENCE:
             return 0
         known = ((other, holder.bits) for other, holder in self._holders.items())
         return self.near.unneeded(known, self.count)
