@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -96,11 +96,12 @@ class Reporter:
         """Report now; fires when it was said or failed."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
-        if self._sending is None:
-            self._sending = self._send()
-            if self._sending.called:
-                self._sending = None
-        return self._sending if self._sending is not None else succeed(None)
+        if self._sending is not None:
+            return self._sending
+        sending: Deferred[None] = self._send()
+        if not sending.called:
+            self._sending = sending
+        return sending
 
     @deferred
     async def _send(self) -> None:

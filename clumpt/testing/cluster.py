@@ -256,8 +256,10 @@ class Cluster:
     # Life and death of daemons.
 
     def start(self, address: str) -> None:
-        """Build the daemon of a machine that is up, from its disk alone."""
+        """Build the daemon of a machine that is up, from its disk alone; it has none in this life yet."""
         machine, reactor = self.machines[address], self.network.host(address).reactor
+        if machine.peer is not None:
+            raise RuntimeError(f"the daemon of {machine.name} runs already")
         config = Config(
             peer=PeerSection(
                 name=machine.name,
@@ -306,7 +308,12 @@ class Cluster:
             reactor.callLater(RESTART, self.start, machine.address)
         else:
             self.crash(machine.address)
-            self.world.call_later(RESTART, self.boot, machine.address)
+            self.world.call_later(RESTART, self._revive, machine.address)
+
+    def _revive(self, address: str) -> None:
+        """The end of a storm may have done it before."""
+        if not self.network.host(address).alive:
+            self.boot(address)
 
     def _messenger(self, machine: Machine, config: Config, reactor: Any) -> Any:
         def told(status: PeerStatus) -> None:
