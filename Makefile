@@ -8,7 +8,7 @@ PIP_QUIETLY := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 READY := $(VENV)/.ready
 WITH_DOCS := $(VENV)/.docs
 
-.PHONY: test demo sim mutants bench-paper bench-race docs config-docs clean
+.PHONY: test demo sim mutants bench-paper bench-scale bench-race docs config-docs clean
 
 # Checks and all tests; the last line is "N passed, N failed, N skipped".
 test: $(READY)
@@ -29,6 +29,11 @@ mutants: $(READY)
 # The evaluation of the paper (R79-R87).
 bench-paper: $(READY)
 	$(PYTHON) bench/paper.py
+
+# 1000 peers and more, in virtual time; docs/simulation.md and docs/performance.md have the figures.
+bench-scale: $(READY)
+	$(PYTHON) bench/push_scale.py
+	$(PYTHON) bench/swarm_sim.py 100,20,20 1000,20,20
 
 # Against other ways to bring a file to many machines; as root, and it says which packages are missing:
 #   make bench-race SETTINGS="20x20M@20 5x10M@100" ARGUMENTS="--reps 5 --out race.jsonl"

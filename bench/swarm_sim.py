@@ -18,6 +18,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from datetime import date
 from heapq import heappop, heappush
 from itertools import count
 from pathlib import Path
@@ -29,6 +30,7 @@ from attrs import define, field, frozen
 # From a checkout, by its path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from bench.lab import growth
 from clumpt.agent.rate import Bucket
 from clumpt.agent.submission import DIALS, LEAST, share
 from clumpt.agent.swarm import Ask, Swarm
@@ -434,13 +436,14 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("cases", nargs="+", metavar="PEERS,MB,MBIT")
+    add("cases", nargs="*", metavar="PEERS,MB,MBIT")
     add("--known", type=int, default=usual.known, help="peers that each peer dials")
     add("--initial", type=int, default=usual.initial, help="percentage of peers that the submitter tells")
     add("--piece", type=int, default=0, help="KiB of a piece; 0 for what the code chooses")
     add("--latency", type=float, default=usual.latency * 1e3, help="milliseconds one way")
     add("--seed", type=int, default=usual.seed)
     add("--out", type=Path, help="append each run as a line of JSON to this file")
+    add("--document", type=Path, help="write what --out has into this document, docs/performance.md")
     return parser.parse_args()
 
 
@@ -465,6 +468,9 @@ def main() -> None:
         if options.out:
             with options.out.open("a") as out:
                 out.write(json.dumps(facts) + "\n")
+    if options.document and options.out:
+        results = [json.loads(line) for line in options.out.read_text().splitlines()]
+        growth.write(options.document, results, date.today().isoformat())
 
 
 if __name__ == "__main__":

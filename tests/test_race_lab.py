@@ -1,11 +1,12 @@
 """The pure parts of the race: settings, the limit of all contestants, tables and pictures."""
 
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.lab import document, goals
+from bench.lab import document, goals, growth
 from bench.lab.contest import Fault
 from bench.lab.plot import svg
 from bench.lab.report import tables
@@ -132,3 +133,37 @@ class DocumentTests(SynchronousTestCase):
         part = document.measured(results)
         self.assertIn("Measured 2026-01-02 to 2026-01-03 on 2 cores. Other work took 25%", part)
         self.assertIn("(race.svg)", part)
+
+
+class GrowthTests(SynchronousTestCase):
+    """Simulations of many peers."""
+
+    def setUp(self) -> None:
+        usual = {"size": 20_000_000, "pieces": 611, "fluid": 8.0, "median": 1.0, "submitted": 1.02}
+        usual |= {"messages": 4000.0, "wire": 1.03, "duplicates": 0.001}
+        self.results = [{**usual, "peers": 100, "ratio": ratio} for ratio in (1.05, 1.3, 1.06)]
+        self.results.append({**usual, "peers": 1000, "ratio": 1.2})
+
+    def test_table(self) -> None:
+        """The median counts, the least and the most are told."""
+        text = growth.table(self.results)
+        self.assertIn("| 100 | 20 MB | 611 | 3 | 8.48 | 1.060 (1.050-1.300) | 1.08 reached |", text)
+        self.assertIn("| 1,000 | 20 MB | 611 | 1 | 9.60 | 1.200 (1.200-1.200) | 1.10 missed |", text)
+
+    def test_picture(self) -> None:
+        """The plot is well-formed, and tells what each line is."""
+        root = ElementTree.fromstring(growth.svg(self.results))
+        texts = [node.text for node in root.iter("{http://www.w3.org/2000/svg}text")]
+        for name in ("clumpt, 20 MB, 611 pieces", "goal", "fluid limit", "1,000"):
+            self.assertIn(name, texts)
+
+    def test_document(self) -> None:
+        """What the race wrote into the same document stays."""
+        path = Path(self.mktemp())
+        path.write_text(f"{document.BEGIN}\nraced\n{document.END}\n{growth.BEGIN}\nold\n{growth.END}\n")
+        growth.write(path, self.results, "2026-01-02")
+        text = path.read_text()
+        self.assertIn("raced", text)
+        self.assertNotIn("old", text)
+        self.assertIn("Simulated 2026-01-02.", text)
+        self.assertTrue(path.with_name(growth.PICTURE).exists())

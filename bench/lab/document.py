@@ -27,13 +27,13 @@ def measured(results: Sequence[Facts]) -> str:
     return "\n\n".join(part.rstrip() for part in parts)
 
 
-def spliced(text: str, part: str) -> str:
+def spliced(text: str, part: str, first: str = BEGIN, last: str = END) -> str:
     """C{text} with what stands between the marks replaced; raises ValueError if it lacks them."""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
     if not begin or not end:
-        raise ValueError(f"the document lacks the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{part}\n\n{END}{after}"
+        raise ValueError(f"the document lacks the lines {first} and {last}")
+    return f"{before}{first}\n\n{part}\n\n{last}{after}"
 
 
 def write(path: Path, results: Sequence[Facts]) -> None:

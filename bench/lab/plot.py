@@ -14,7 +14,7 @@ _WIDTH, _HEIGHT = 420, 380
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 46, 44
 _LEGEND = 150
 #: Colours that people with any kind of colour vision can tell apart (Okabe and Ito).
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8c8c00", "#7f3fbf", "#666666")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8c8c00", "#7f3fbf", "#666666")
 
 
 @frozen
@@ -42,7 +42,7 @@ def points(results: Iterable[Facts]) -> list[Point]:
 
 
 @frozen
-class _Axis:
+class Axis:
     """Maps a range of values to a range of pixels."""
 
     low: float
@@ -51,17 +51,20 @@ class _Axis:
     end: float
 
     @classmethod
-    def of(cls, values: Sequence[float], begin: float, end: float) -> _Axis:
+    def of(cls, values: Sequence[float], begin: float, end: float) -> Axis:
+        """One that shows C{values} from the pixels C{begin} to C{end}, in whole decades."""
         return cls(
             10 ** math.floor(math.log10(min(values))), 10 ** math.ceil(math.log10(max(values))), begin, end
         )
 
     def at(self, value: float) -> float:
+        """The pixel of C{value}."""
         part = math.log(value / self.low) / math.log(self.high / self.low)
         return self.begin + part * (self.end - self.begin)
 
     @property
     def ticks(self) -> list[float]:
+        """The decades."""
         decades = round(math.log10(self.high / self.low))
         return [self.low * 10**n for n in range(decades + 1)]
 
@@ -72,11 +75,11 @@ def svg(results: Sequence[Facts]) -> str:
     panels = sorted({(point.peers, point.rate) for point in all_points})
     names = list(dict.fromkeys(point.contestant for point in all_points))
     colours = {
-        name: "#000000" if name == "fluid limit" else _COLOURS[index % len(_COLOURS)]
+        name: "#000000" if name == "fluid limit" else COLOURS[index % len(COLOURS)]
         for index, name in enumerate(sorted(names, key=lambda name: name == "fluid limit"))
     }
-    sizes = _Axis.of([point.size for point in all_points], _LEFT, _WIDTH - _RIGHT)
-    seconds = _Axis.of([point.seconds for point in all_points], _HEIGHT - _BOTTOM, _TOP)
+    sizes = Axis.of([point.size for point in all_points], _LEFT, _WIDTH - _RIGHT)
+    seconds = Axis.of([point.seconds for point in all_points], _HEIGHT - _BOTTOM, _TOP)
     width = _WIDTH * len(panels) + _LEGEND
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{_HEIGHT}" font-family="sans-serif"'
@@ -89,7 +92,7 @@ def svg(results: Sequence[Facts]) -> str:
         here = [point for point in all_points if (point.peers, point.rate) == (peers, rate)]
         for name in names:
             line = sorted((point.size, point.seconds) for point in here if point.contestant == name)
-            parts += _curve([(sizes.at(x), seconds.at(y)) for x, y in line], colours[name], name)
+            parts += curve([(sizes.at(x), seconds.at(y)) for x, y in line], colours[name], name)
         parts.append("</g>")
     for row, name in enumerate(names):
         x, y = _WIDTH * len(panels) + 8, _TOP + 10 + 18 * row
@@ -106,7 +109,7 @@ def _lines(made: Sequence[Point]) -> Sequence[Point]:
     return [point for point in made if len(sizes[point.peers, point.rate]) > 1] or made
 
 
-def _frame(title: str, sizes: _Axis, seconds: _Axis) -> list[str]:
+def _frame(title: str, sizes: Axis, seconds: Axis) -> list[str]:
     parts = [f'<text x="{_LEFT}" y="20" font-weight="bold">{escape(title)}</text>']
     for value in sizes.ticks:
         x = sizes.at(value)
@@ -122,7 +125,8 @@ def _frame(title: str, sizes: _Axis, seconds: _Axis) -> list[str]:
     return parts
 
 
-def _curve(places: Sequence[tuple[float, float]], colour: str, name: str) -> list[str]:
+def curve(places: Sequence[tuple[float, float]], colour: str, name: str) -> list[str]:
+    """A line with a mark at each place, in pixels; Clumpt's is wide, the limit's dashed."""
     dashes = ' stroke-dasharray="4 3"' if name == "fluid limit" else ""
     wide = 3 if name.startswith("clumpt") else 1.5
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
