@@ -100,7 +100,7 @@ def growth(seed: int, peers: int) -> dict[str, float]:
     for size in (2000, 70_000) * 8:
         cluster.submitter.bring(cluster.sign("all", size), 60.0)
         cluster.world.run_for(2.0)
-        cluster.add()
+        cluster.office.add()
     agreeing = lasting(cluster, lambda: len(cluster.up) == 20 and cluster.agrees(), within=600.0)
     check_at_rest(cluster)
     cluster.close()

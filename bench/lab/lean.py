@@ -1,0 +1,323 @@
+"""
+Peers in virtual time that decide with the real code (L{Uplink} with its L{Offers}, and L{Swarm}), without
+the protocols below, so that 10,000 of them fit one process.
+
+What costs time on a wire costs it here: every message, small or large, is serialised on the sender's card,
+travels, and is serialised on the receiver's card, first come, first served, behind all else that uses these
+cards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+from random import Random
+from typing import Any
+
+from attrs import define, field
+
+from clumpt.agent.rate import Bucket
+from clumpt.agent.swarm import Ask, Swarm
+from clumpt.agent.uplink import Uplink
+from clumpt.model import Package, PeerName
+from clumpt.pieces import Bits, Digest
+
+#: Seconds for which news of pieces are gathered.
+TELL = 0.2
+#: Pieces that are told of sooner.
+NEWS = 16
+#: Bytes around a small message: TCP, IP and Ethernet headers, a TLS record.
+AROUND = 66 + 22
+#: Bytes of a small message, of an entry, of a piece's head.
+SMALL, ENTRY, HEAD = 46, 1500, 9
+#: Bytes that a kernel and a transport take before a link is full.
+ROOM = 320 * 1024
+
+
+@define(eq=False)
+class Timer:
+    """What L{Clock.callLater} returns."""
+
+    call: Callable[..., object] | None
+
+    def active(self) -> bool:
+        """Is it still to come?"""
+        return self.call is not None
+
+    def cancel(self) -> None:
+        """Let it not come."""
+        self.call = None
+
+
+@define(eq=False)
+class Clock:
+    """Virtual time; as much of a reactor as is needed."""
+
+    now: float = 0.0
+    events: int = 0
+    _heap: list[tuple[float, int, Any, tuple[Any, ...]]] = field(factory=list, init=False)
+    _numbers: Any = field(factory=count, init=False)
+
+    def seconds(self) -> float:
+        """The time."""
+        return self.now
+
+    def at(self, when: float, call: Callable[..., object], *args: Any) -> None:
+        """Call at a time."""
+        heappush(self._heap, (when, next(self._numbers), call, args))
+
+    def callLater(self, delay: float, call: Callable[..., object], *args: Any) -> Timer:
+        """Call after a while."""
+        timer = Timer(call)
+        self.at(self.now + delay, self._ring, timer, args)
+        return timer
+
+    def _ring(self, timer: Timer, args: tuple[Any, ...]) -> None:
+        call, timer.call = timer.call, None
+        if call is not None:
+            call(*args)
+
+    def step(self) -> bool:
+        """The next event; False if there is none."""
+        if not self._heap:
+            return False
+        self.now, _, call, args = heappop(self._heap)
+        self.events += 1
+        call(*args)
+        return True
+
+
+@define(eq=False)
+class Side:
+    """One peer's end of a link: L{ILink} as far as pieces need it."""
+
+    here: Node
+    there: Node
+    back: Side = field(init=False)
+    bits: int = 0
+    #: What came here that was not told yet, and when it was told last.
+    untold: int = 0
+    told_at: float = 0.0
+    queued: int = 0
+    heard: float = 0.0
+
+    @property
+    def peer(self) -> PeerName:
+        """Who is there."""
+        return self.there.name
+
+    @property
+    def full(self) -> bool:
+        """Is there no room?"""
+        return self.queued > ROOM
+
+    def send(self, size: int, call: Callable[..., object], *args: Any) -> None:
+        """Let C{call} happen there, once C{size} bytes are there."""
+        here, there, clock = self.here, self.there, self.here.clock
+        if here.dead or there.dead:
+            return
+        self.queued += size
+        size += AROUND if size < 1400 else 0
+        here.free = max(here.free, clock.now) + size / here.rate
+        here.carried += size
+        here.said += 1
+        clock.at(here.free + here.latency, self._came, size, call, args)
+
+    def _came(self, size: int, call: Callable[..., object], args: tuple[Any, ...]) -> None:
+        there, clock = self.there, self.there.clock
+        there.taken = max(there.taken, clock.now) + size / there.rate
+        clock.at(there.taken, self._taken, size, call, args)
+
+    def _taken(self, size: int, call: Callable[..., object], args: tuple[Any, ...]) -> None:
+        was_full, clock = self.full, self.here.clock
+        self.queued = max(0, self.queued - size)
+        if not (self.here.dead or self.there.dead):
+            self.back.heard = clock.now
+            call(*args)
+            if was_full and not self.full:
+                self.here.uplink.go_on()
+
+    def offer(self, digest: Digest, index: int) -> None:
+        """See L{ILink}."""
+        self.send(SMALL, self.there.offered, self.back, index)
+
+    def decline(self, index: int) -> None:
+        """See L{ILink}."""
+        self.send(SMALL, self.there.uplink.declined, self.here.name, self.here.package.sha256, index)
+
+    def have(self, held: int, coming: int) -> None:
+        """See L{ILink}."""
+        self.untold, self.told_at = 0, self.here.clock.now
+        indices = held.bit_count() + coming.bit_count()
+        self.send(SMALL + 2 * indices, self.there.saw, self.back, held, coming)
+
+
+@define(eq=False)
+class Node:
+    """One peer, or the submitter."""
+
+    clock: Clock
+    random: Random
+    name: PeerName
+    package: Package
+    rate: float
+    latency: float
+    source: bool = False
+    dead: bool = False
+    free: float = 0.0
+    taken: float = 0.0
+    carried: int = 0
+    said: int = 0
+    done: float = 0.0
+    knows: bool = False
+    ready: bool = False
+    links: dict[PeerName, Side] = field(factory=dict)
+    swarm: Swarm = field(init=False)
+    uplink: Uplink = field(init=False)
+    hear: Bits = field(init=False)
+    received: int = 0
+    news: int = 0
+    telling: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        pieces = self.package.pieces.count
+        held = Bits.full(pieces) if self.source else Bits()
+        self.swarm = Swarm(pieces, self.random, held)
+        self.ready = self.knows = self.source
+        self.uplink = Uplink(
+            self.clock,
+            self.random,
+            Bucket(0),
+            self.source,
+            lambda: self.links,
+            lambda _: self.swarm.held,
+            lambda _: self.swarm.expected,
+        )
+
+    # The entry spreads, then everybody says what he holds.
+
+    def notified(self, side: Side) -> None:
+        """The entry came over C{side}."""
+        if self.knows:
+            return
+        self.knows = True
+        for other in self.links.values():
+            if not other.there.source:
+                other.send(ENTRY, other.there.notified, other.back)
+            if other is not side:
+                other.send(SMALL + self.package.pieces.count // 8, other.there.saw, other.back, 0)
+        side.send(SMALL, self._give_hashes, side)
+
+    def _give_hashes(self, side: Side) -> None:
+        there = side.there
+        if not there.ready:
+            there.clock.callLater(0.001, self._give_hashes, side)
+            return
+        side.back.send(32 * self.package.pieces.count, self._hashes, side)
+
+    def _hashes(self, side: Side) -> None:
+        self.ready = True
+        for other in self.links.values():
+            other.send(
+                SMALL + self.package.pieces.count // 8, other.there.saw, other.back, self.swarm.held.value
+            )
+
+    def saw(self, side: Side, bits: int, coming: int = 0) -> None:
+        """The far side of C{side} holds these, and those are on their way to it."""
+        side.bits |= bits
+        if not self.source:
+            self.swarm.learn(side.peer, Bits(side.bits))
+        self.uplink.saw(side.peer, self.package, Bits(bits), Bits(coming))
+
+    # Pieces.
+
+    def offered(self, side: Side, index: int) -> None:
+        """See L{IPeerEvents}."""
+        if self.ready:
+            self.swarm.offered(side.peer, index, self.clock.now)
+            self.reply()
+        else:
+            side.decline(index)
+
+    def reply(self) -> None:
+        """Answer the offers that can be answered."""
+        for reply in self.swarm.replies(self.clock.now):
+            side = self.links[reply.peer]
+            if isinstance(reply, Ask):
+                self._ask(side, reply)
+            else:
+                side.decline(reply.index)
+        self.uplink.go_on()
+
+    def _ask(self, side: Side, ask: Ask) -> None:
+        side.send(SMALL, side.there.wanted, side.back, ask.index)
+
+    def wanted(self, side: Side, index: int) -> None:
+        """See L{IPeerEvents}."""
+        length = self.package.pieces.length(index)
+        answer = self.uplink.ask(side.peer, self.package, index, lambda: b"")
+        answer.addCallback(lambda _: side.send(HEAD + length, side.there.came, side.back, index, length))
+
+    def came(self, side: Side, index: int, length: int) -> None:
+        """A piece came."""
+        self.received += length
+        new = index not in self.swarm.held
+        self.swarm.arrived(side.peer, index, self.clock.now)
+        self.reply()
+        if new:
+            for other in self.links.values():
+                other.untold |= 1 << index
+            self.have(side)
+            self.news += 1
+            if self.swarm.complete:
+                self.tell(0.0)
+            elif self.news >= NEWS:
+                self.tell(TELL)
+            if not self.telling:
+                self.telling = True
+                self.clock.callLater(TELL, self.tell_in_time)
+            self.uplink.arrived(self.package, index)
+        if self.swarm.complete and not self.done:
+            self.done = self.clock.now
+        self.pump()
+
+    def have(self, side: Side) -> None:
+        """Tell what came, and what is to come."""
+        side.have(side.untold, self.swarm.expected.value & ~self.swarm.held.value)
+
+    def tell_in_time(self) -> None:
+        """Some may have been told nothing for a while."""
+        self.telling = False
+        self.tell(TELL)
+        if any(other.untold for other in self.links.values()):
+            self.telling = True
+            self.clock.callLater(TELL, self.tell_in_time)
+
+    def tell(self, since: float) -> None:
+        """Tell the others what came, if they were told nothing for so long."""
+        self.news = 0
+        for other in self.links.values():
+            due = other.told_at <= self.clock.now - since or other.untold.bit_count() >= NEWS
+            if other.untold and due:
+                self.have(other)
+
+    def pump(self) -> None:
+        """Ask for what nobody offers."""
+        if self.ready and not self.source:
+            for ask in self.swarm.asks(self.clock.now):
+                self._ask(self.links[ask.peer], ask)
+
+    def look(self) -> None:
+        """Look again and again."""
+        if not (self.done or self.dead):
+            self.pump()
+            self.clock.callLater(0.5, self.look)
+
+
+def join(a: Node, b: Node) -> None:
+    """Open a link."""
+    if b.name not in a.links and a is not b:
+        one, two = Side(a, b), Side(b, a)
+        one.back, two.back = two, one
+        a.links[b.name], b.links[a.name] = one, two
