@@ -16,8 +16,9 @@ from clumpt.config import LimitsSection
 from clumpt.testing.cluster import Cluster
 from clumpt.testing.invariants import check_at_rest, check_stopped
 from clumpt.testing.liars import VICES, Vice
+from clumpt.testing.site import DESK
 from clumpt.testing.watch import Broken
-from clumpt.testing.weather import Weather
+from clumpt.testing.weather import Levers, Storm, Weather
 from clumpt.testing.workload import Fates, Workload
 
 __all__ = ["Drill", "Plot", "apart"]
@@ -133,7 +134,7 @@ class Drill:
         """Work in bad weather."""
         cluster, random = self.cluster, self.cluster.world.random
         cluster.world.run_for(random.uniform(0.0, 3.0))
-        storm = cluster.storm(Weather.draw(random, self.plot.share), STORM)
+        storm = self._storm(Weather.draw(random, self.plot.share))
         over = cluster.world.now + STORM
         for _ in range(self.plot.steps):
             self.workload.step()
@@ -143,6 +144,24 @@ class Drill:
         for address, machine in cluster.machines.items():
             if not cluster.network.host(address).alive and not machine.removed:
                 cluster.boot(address)
+
+    def _storm(self, weather: Weather) -> Storm:
+        """Let C{weather} loose; the administrators' desk is spared by it."""
+        cluster = self.cluster
+        levers = Levers(
+            lambda address: cluster.crash(address) if address != DESK else None,
+            lambda address: cluster.power_loss(address) if address != DESK else None,
+            cluster.boot,
+            self._slow_disk,
+            cluster.site.available,
+        )
+        storm = Storm(cluster.network, weather, levers)
+        storm.rage(STORM)
+        return storm
+
+    def _slow_disk(self, address: str, slow: bool) -> None:
+        if address in self.cluster.machines:
+            self.cluster.machines[address].slow = 2.0 if slow else 0.0
 
     def heal(self) -> None:
         """Agreement in bounded time (L1, L2)."""

@@ -198,19 +198,21 @@ class Workload:
     def regroup(self) -> None:
         """Another set of groups for one peer (H10)."""
         machine = self._one()
-        self.cluster.regroup(machine, [group for group in self.cluster.groups if self._random.random() < 0.5])
+        self.cluster.office.regroup(
+            machine, [group for group in self.cluster.groups if self._random.random() < 0.5]
+        )
         if self._random.random() < 0.5 and machine.peer is not None:
             machine.agent.reload()
 
     def add(self) -> None:
         """One peer more."""
-        self.cluster.add()
+        self.cluster.office.add()
 
     def remove(self) -> None:
         """One peer less; its daemon may not know it yet."""
         machine = self._one()
         if len(self.cluster.enrolled) > 5 and self._spare(machine):
-            self.cluster.remove(machine)
+            self.cluster.office.remove(machine)
             self.cluster.world.call_later(self._random.uniform(0.0, 30.0), self._switch_off, machine)
 
     def _spare(self, machine: Machine) -> bool:
@@ -233,10 +235,10 @@ class Workload:
         if self.backup is None:
             self.backup = self.cluster.site.backup()
             return
-        self.cluster.set_back(self.backup)
+        self.cluster.office.set_back(self.backup)
         self.backup = None
         self.cluster.world.run_for(self._random.uniform(0.0, 40.0))
-        self.cluster.repair()
+        self.cluster.office.repair()
 
     # Accidents.
 

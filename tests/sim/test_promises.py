@@ -169,10 +169,10 @@ class BackupTests(ClusterTestCase):
         with a_cluster(groups={"gpu": 0.0}, interval=10.0) as cluster:
             backup = cluster.site.backup()
             machine = cluster.up[0]
-            cluster.regroup(machine, ["gpu"])
+            cluster.office.regroup(machine, ["gpu"])
             cluster.world.run_for(15.0)
             self.assertIn("gpu", machine.agent.roster.groups)
-            cluster.set_back(backup)
+            cluster.office.set_back(backup)
             cluster.world.run_for(15.0)
             self.assertIn("gpu", machine.agent.roster.groups)
             cluster.crash(machine.address)

@@ -66,7 +66,7 @@ class ScaleTests(ClusterTestCase):
             for size in (2000, 70_000) * 8:
                 cluster.submitter.bring(cluster.sign("all", size), 60.0)
                 cluster.world.run_for(2.0)
-                cluster.add()
+                cluster.office.add()
             work = 16 * 5.0
             cluster.world.run_until(cluster.agrees, within=3 * cluster.interval + work, every=0.1)
             check_at_rest(cluster)

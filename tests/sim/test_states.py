@@ -77,7 +77,7 @@ class StateTests(ClusterTestCase):
         cluster.world.run_for(5)
 
         def told() -> list[Provenance]:
-            statuses = cluster.administer(lambda directory: directory.statuses(sources=True))
+            statuses = cluster.office.administer(lambda directory: directory.statuses(sources=True))
             return [dict(status.sources)[package.sha256] for status in statuses.values()]
 
         before = told()
