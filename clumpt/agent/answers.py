@@ -62,7 +62,7 @@ class Answers:
 
     def linked(self, link: ILink, head: Seq, top: Digest) -> None:
         """See L{IPeerEvents}."""
-        self._sync.isolated = False
+        self._sync.stands(False)
         if self.groups(link.peer):
             unattended(self._roster.locate(link.peer), self._log, "looking where a peer stands")
         known = self._chain.table.digest_at(head)

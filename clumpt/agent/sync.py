@@ -115,7 +115,7 @@ class Sync:
 
     def refresh_soon(self) -> None:
         """Somebody says that the directory has news for us (R67)."""
-        if self._refresh_timer is None or not self._refresh_timer.active():
+        if not self._stopped and (self._refresh_timer is None or not self._refresh_timer.active()):
             self._refresh_timer = self._reactor.callLater(
                 REFRESH_AT_LEAST,
                 lambda: unattended(self.refresh(), self._log, "reading the directory"),
@@ -163,7 +163,13 @@ class Sync:
             self._log.warn(
                 "isolated: no member of {groups} can be reached", groups=sorted(self._roster.groups)
             )
-        self.isolated = isolated
+        self.stands(isolated)
+
+    def stands(self, isolated: bool) -> None:
+        """Nobody can be reached, or somebody is: if that is new, the directory is told soon (R77)."""
+        if isolated is not self.isolated:
+            self.isolated = isolated
+            self.refresh_soon()
 
     async def _try(self, addresses: Mapping[PeerName, Sequence[Address]], first: int) -> bool:
         names = sorted(addresses)
@@ -173,7 +179,7 @@ class Sync:
             batch, names = names[:size], names[size:]
             answers = await DeferredList([self._visit(peer, addresses[peer]) for peer in batch])
             if any(answer for _, answer in answers):
-                self.isolated = False
+                self.stands(False)
                 return True
             size = self._fanout
         return False

@@ -42,7 +42,9 @@ class StateTests(ClusterTestCase):
         cut = cluster.network.partition(isolate(machine.address))
         cluster.world.run_until(lambda: state() == "isolated", within=300, every=1.0)
         cluster.network.mend(cut)
-        cluster.world.run_until(lambda: state() == "active", within=200, every=1.0)
+        cluster.world.run_until(lambda: bool(machine.agent._network.links()), within=200, every=1.0)
+        # Well before the next round.
+        cluster.world.run_until(lambda: state() == "active", within=5, every=1.0)
 
     def test_pull(self) -> None:
         """
