@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from attrs import evolve
+
+from clumpt.hours import Hours
 from clumpt.model import PeerName, State
 from clumpt.provenance import Provenance
 from clumpt.testing.cluster import Cluster
@@ -93,6 +96,20 @@ class StateTests(ClusterTestCase):
         cluster.world.run_until(lambda: len(cluster.up) == 4, within=60, every=1.0)
         cluster.world.run_for(60)
         self.assertEqual(told(), before)
+
+    def test_reloaded(self) -> None:
+        """New limits, and the hours at which they hold, are taken without a restart (R7)."""
+        self.within(self.reloaded)
+
+    def reloaded(self, cluster: Cluster) -> None:
+        agent = cluster.up[0].agent
+        hours = Hours.parse("00:00-12:00 1k, 12:00-24:00 1k")
+        agent.behave(evolve(agent.manners, upload=7, upload_hours=hours, download_hours=hours, fanout=3))
+        now = cluster.world.now
+        for bucket in (agent.server.uplink.rate, agent.fetcher.download):
+            bucket.take(4096, now)
+            self.assertAlmostEqual(bucket.take(1024, now), 4.0)
+        self.assertEqual((agent.server.uplink.rate.rate, agent.server.uplink.fanout), (7, 3))
 
     def test_serve_installed(self) -> None:
         """With serve = installed nobody passes a package on before it is installed there (R54)."""
