@@ -19,6 +19,7 @@ from twisted.internet.task import react
 
 from clumpt.aio import deferred, sleep
 from clumpt.apps.demonstration import deployment
+from clumpt.apps.demonstration.bare import WATCHED
 from clumpt.apps.demonstration.bare_peers import BareInProcess, BareProcesses
 from clumpt.apps.demonstration.cluster import Cluster
 from clumpt.apps.demonstration.figures import table
@@ -46,8 +47,8 @@ def memory(pid: int) -> float:
 
 async def idle(reactor: Any, pids: Sequence[int], seconds: float) -> list[str]:
     """What peers take when nothing happens."""
-    # What came before comes to rest.
-    await sleep(reactor, min(5.0, seconds))
+    # What came before comes to rest, above all the close look at peers that started.
+    await sleep(reactor, WATCHED + 5.0)
     before, began = [cpu(pid) for pid in pids], time.monotonic()
     await sleep(reactor, seconds)
     took = time.monotonic() - began
