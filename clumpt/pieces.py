@@ -24,6 +24,8 @@ SMALLEST = 16 * 1024
 LARGEST = 16 * 1024 * 1024
 #: A package of at most this size is one piece.
 SMALL = 64 * 1024
+#: The most pieces that a package is cut into, unless they would be too large; and the most of the smallest.
+ENOUGH, FEW = 640, 320
 #: No package has more pieces than this, so a hash list fits one control frame.
 MOST = 1024
 HASH = 32
@@ -37,14 +39,15 @@ def digest_of(data: bytes) -> Digest:
 def piece_size(size: int) -> int:
     """
     The size of the pieces for a package of C{size} bytes: a power of two from
-    16 KiB to 16 MiB that gives at most 1024 pieces, and more than 512 where
-    the size allows, since small pieces spread best.  What fits one control
-    frame is one piece: there, only the time to the first byte matters.
+    16 KiB to 16 MiB that gives at most 640 pieces, of the smallest at most 320:
+    small pieces spread best, but each costs work, the more the more come in a
+    second.  What fits one control frame is one piece: there, only the time to
+    the first byte matters.
     """
     if size <= SMALL:
         return SMALL
     wanted = SMALLEST
-    while wanted < LARGEST and wanted * MOST < size:
+    while wanted < LARGEST and wanted * (ENOUGH if wanted > SMALLEST else FEW) < size:
         wanted *= 2
     if wanted * MOST < size:
         raise ValueError(f"a package of {size} bytes is too large: at most {LARGEST * MOST}")

@@ -31,9 +31,7 @@ PAUSE = 1.0
 FULL_PAUSE = 30.0
 #: Pauses after refusals that are waited for; a peer may refuse for an hour, and offer again at once.
 MOST_TIMERS = 64
-#: Seconds after which a peer that says nothing at all is not expected to send what it was asked for ...
-SILENT = 1.0
-#: ... and for which it is not asked again of our own accord.
+#: Seconds for which a peer that was silent is not asked again of our own accord.
 SHUN = 5.0
 #: Packages whose provenance is remembered.
 REMEMBERED = 256
@@ -152,8 +150,12 @@ class Fetcher:
 
     @property
     def starving(self) -> list[Package]:
-        """Packages on their way of which nobody linked holds a missing piece."""
-        return [a.package for a in self._arrivals.values() if not a.finishing and not a.swarm.holders]
+        """Packages on their way of which nobody linked holds a missing piece, or expects one."""
+        return [
+            arrival.package
+            for arrival in self._arrivals.values()
+            if not (arrival.finishing or arrival.swarm.holders or arrival.swarm.promised)
+        ]
 
     def learn(self, peer: PeerName, digest: Digest, bits: Bits) -> None:
         """C{peer} holds these pieces."""
@@ -209,12 +211,14 @@ class Fetcher:
 
     def _give_up_silent(self, arrival: _Arrival) -> None:
         """Who says nothing will not send either, long before it is known that the link is dead."""
-        long_ago, links = self._reactor.seconds() - SILENT, self._links()
+        now, links = self._reactor.seconds(), self._links()
+        long_ago = now - arrival.swarm.patience
         for ask in arrival.swarm.overdue(long_ago):
             link, answer = links.get(ask.peer), arrival.open.get(ask)
             if link is not None and link.heard < long_ago and answer is not None:
+                # First, or it would be asked again at once.
+                arrival.swarm.gave_up(ask.peer, now + SHUN)
                 answer.cancel()
-                arrival.swarm.refused(ask.peer, ask.index, self._reactor.seconds() + SHUN)
 
     def stop(self) -> None:
         """Ask for nothing more."""

@@ -20,9 +20,9 @@ from clumpt.pieces import NONE, Bits, Digest
 #: Open updates whose packages are fetched ahead of their turn.
 AHEAD = 64
 #: Seconds between looks at packages that nobody linked holds, or whose pieces are late.
-WATCH = 0.25
+WATCH = 0.5
 #: Seconds for which news of pieces are gathered; but who sent a piece is told at once.
-TELL = 0.2
+TELL = 0.4
 #: Pieces that are told of sooner.
 NEWS = 16
 #: Seconds after which those who hold a package themselves hear that we hold it, too.

@@ -34,6 +34,10 @@ LATE = 6.0
 LATE_AT_LEAST = 0.3
 #: Seconds between looks for pieces that are late.
 LOOK = 0.05
+#: After so many seconds, and so many times the usual wait, who says nothing is not waited for.
+SILENT, SILENT_WAITS = 1.0, 3.0
+#: The usual wait is so many times longer than we thought, if somebody was not waited for.
+SLOWER = 1.2
 #: With so few pieces missing we ask by ourselves at once.
 LITTLE = 8
 #: Seconds without a piece after which it does not matter from how far one comes.
@@ -117,6 +121,12 @@ class Swarm:
         return [peer for peer, holder in self._holders.items() if holder.bits & ~self.held.value]
 
     @property
+    def promised(self) -> bool:
+        """Did anybody offer something that is missing here, and that did not fail to come yet?"""
+        lacking = ~(self.held.value | self._doubtful)
+        return any(holder.soon & lacking for holder in self._holders.values())
+
+    @property
     def offers_wait(self) -> bool:
         """Are there offers to be answered?"""
         return bool(self._offers)
@@ -197,8 +207,13 @@ class Swarm:
     def refused(self, peer: PeerName, index: int, not_before: float) -> None:
         """C{peer} did not send the piece; it may be asked again from C{not_before} on."""
         self._failed(peer, index)
-        if peer in self._holders:
-            self._holders[peer].not_before = not_before
+        self.shun(peer, not_before)
+
+    def shun(self, peer: PeerName, not_before: float) -> None:
+        """C{peer} is not asked without an offer before C{not_before}."""
+        holder = self._holders.get(peer)
+        if holder is not None:
+            holder.not_before = max(holder.not_before, not_before)
 
     def missing(self, peer: PeerName, index: int) -> None:
         """C{peer} does not hold the piece after all."""
@@ -230,6 +245,16 @@ class Swarm:
             if ask is None:
                 return
             yield self._made(ask, now)
+
+    @property
+    def patience(self) -> float:
+        """Seconds after which a peer that says nothing is not expected to send what it was asked for."""
+        return max(SILENT, SILENT_WAITS * self._usual)
+
+    def gave_up(self, peer: PeerName, not_before: float) -> None:
+        """C{peer} said nothing for so long; the next has more time: it may be our own card that is slow."""
+        self._usual *= SLOWER
+        self.shun(peer, not_before)
 
     def overdue(self, long_ago: float) -> list[Ask]:
         """What was asked before C{long_ago}, and did not come."""

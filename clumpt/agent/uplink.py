@@ -323,8 +323,9 @@ class Uplink:
                 del self._silent[peer]
                 for offers in self._offers.values():
                     offers.heard(peer)
+        long_ago = now - max(SILENT, CLOGGED * self._usual)
         for peer, link in links.items():
-            if peer not in self._silent and max(self._owing(peer, now), link.heard) < now - SILENT:
+            if peer not in self._silent and max(self._owing(peer, now), link.heard) < long_ago:
                 self._silent[peer] = link.heard
                 self._expect_nothing(peer)
 
