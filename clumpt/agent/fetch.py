@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -33,6 +33,8 @@ FULL_PAUSE = 30.0
 MOST_TIMERS = 64
 #: Seconds for which a peer that was silent is not asked again of our own accord.
 SHUN = 5.0
+#: Seconds in which the hashes of pieces come, or are asked of somebody else: without them, nothing can be.
+HASHES = 2.0
 #: Packages whose provenance is remembered.
 REMEMBERED = 256
 
@@ -259,10 +261,12 @@ class Fetcher:
         arrival.asking_hashes = True
         peer = self._random.choice(holders)
         try:
-            arrival.assembly.put_hashes(await links[peer].hashes(arrival.package.sha256))
+            answer = links[peer].hashes(arrival.package.sha256)
+            patience = max(HASHES, arrival.swarm.patience)
+            arrival.assembly.put_hashes(await answer.addTimeout(patience, self._reactor))
         except BadDocument as wrong:
             self._spoiled(arrival, peer, str(wrong))
-        except ClumptError as trouble:
+        except (ClumptError, TimeoutError) as trouble:
             self._log.debug("no piece hashes from {peer}: {trouble}", peer=peer, trouble=trouble)
             arrival.swarm.lost(peer)
         arrival.asking_hashes = False

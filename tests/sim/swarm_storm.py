@@ -19,11 +19,11 @@ from tests.sim.swarm_case import Swarm
 #: The liars of whom swarms have something to fear.
 VICES = (Vice, Poisoner, Mute, Braggart, Flooder, Forger)
 #: The time for all, over what the slowest card needs for one copy, or the submitter's for two.
-SLOWEST = 4.0
+SLOWEST = 1.5
 #: Seconds in which it is noticed that peers are silent, or were started; for each liar; and for all else.
 SILENT, LIES, MORE = 10.0, 40.0, 5.0
 #: The share of what came that may have been here already.
-TWICE = 0.1
+TWICE = 0.03
 #: Seconds until all is installed and the directory knows.
 REPORT = 90.0
 
