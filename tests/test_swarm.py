@@ -94,6 +94,29 @@ class SwarmTests(SynchronousTestCase):
         self.assertEqual(list(swarm.asks(4)), [])
         self.assertEqual(len(list(swarm.asks(5))), 1)
 
+    def test_silent(self) -> None:
+        """Who said nothing is not asked again soon, whatever becomes of it; others have more time."""
+        swarm = self.swarm(1)
+        swarm.learn(A, Bits(1))
+        asked = list(swarm.asks(0))
+        self.assertEqual((swarm.overdue(0), swarm.overdue(0.1)), ([], asked))
+        before = swarm.patience
+        swarm.gave_up(A, 5)
+        self.assertGreater(swarm.patience, before)
+        swarm.refused(A, 0, 1)
+        self.assertEqual(list(swarm.asks(4)), [])
+        self.assertEqual(len(list(swarm.asks(5))), 1)
+
+    def test_promised(self) -> None:
+        """A piece is promised as long as somebody offers it, until it comes or does not."""
+        swarm = self.swarm(2)
+        self.assertFalse(swarm.promised)
+        swarm.offered(A, 1, 0)
+        self.assertTrue(swarm.promised)
+        list(swarm.replies(0))
+        swarm.refused(A, 1, 0)
+        self.assertFalse(swarm.promised)
+
     def test_not_here(self) -> None:
         """A peer that does not hold what it said is not asked for that piece again."""
         swarm = self.swarm(1)

@@ -24,7 +24,7 @@ from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest
 
 #: Seconds for which news of pieces are gathered.
-TELL = 0.2
+TELL = 0.4
 #: Pieces that are told of sooner.
 NEWS = 16
 #: Bytes around a small message: TCP, IP and Ethernet headers, a TLS record.

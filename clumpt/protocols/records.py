@@ -19,6 +19,8 @@ from twisted.python.failure import Failure
 
 #: The most bytes of ours in a record, and what travels beside them in one, at most.
 MOST, AROUND = 2**14, 256
+#: Bytes that are handed over together: larger buffers cost the kernel more than they save.
+BATCH = 4 * MOST
 #: Bytes before the contents of a record; the last two of them are the length of the contents.
 HEADER = 5
 
@@ -79,16 +81,19 @@ class Records(BufferingTLSTransport):
         if self._lostTLSConnection:
             return
         at = 0
-        try:
-            while at < len(data):
-                at += self._tlsConnection.send(data[at : at + MOST])
-        except SSL.WantReadError:
-            self._bufferedWrite(data[at:])
-        except SSL.Error:
-            self._tlsShutdownFinished(Failure())
-            return
-        if at:
-            self._pass_on(self._tlsConnection.bio_read(at + AROUND * (2 + at // MOST)))
+        while at < len(data):
+            begun = at
+            try:
+                while at < min(len(data), begun + BATCH):
+                    at += self._tlsConnection.send(data[at : at + MOST])
+            except SSL.WantReadError:
+                self._bufferedWrite(data[at:])
+                data = data[:at]
+            except SSL.Error:
+                self._tlsShutdownFinished(Failure())
+                return
+            if at > begun:
+                self._pass_on(self._tlsConnection.bio_read(at - begun + AROUND * (2 + BATCH // MOST)))
 
     def _pass_on(self, made: bytes) -> None:
         """Send what TLS has made: at once if nothing waits there, as waiting takes two more turns."""
