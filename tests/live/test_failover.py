@@ -144,6 +144,10 @@ class FailOverTests(DirectoryCase):
         await self.submit(NAMES[0])
         await self.until_done(1)
         await self.until_told(1, self.admin)
+        replica: Slapd = self.replica
+        reader = self.directory(ADMIN, self.uris(replica))
+        # The replica hears it a moment later than the provider.
+        await self.until_told(1, reader)
 
         await self.provider.kill()
         await self.submit(NAMES[1])
@@ -153,8 +157,6 @@ class FailOverTests(DirectoryCase):
         await self.peers[NAMES[2]].stop()
         await self.start(NAMES[2])
         await self.until_done(2)
-        replica: Slapd = self.replica
-        reader = self.directory(ADMIN, self.uris(replica))
         statuses = await reader.statuses()
         self.assertEqual({status.settled for status in statuses.values()}, {1})
 
