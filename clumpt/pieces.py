@@ -24,8 +24,8 @@ SMALLEST = 16 * 1024
 LARGEST = 16 * 1024 * 1024
 #: A package of at most this size is one piece.
 SMALL = 64 * 1024
-#: The most pieces that a package is cut into, unless they would be too large; and the most of the smallest.
-ENOUGH, FEW = 640, 320
+#: The most pieces that a package is cut into, unless they would be too large; of those of 64 KiB; and of smaller.
+ENOUGH, SOME, FEW = 640, 320, 160
 #: No package has more pieces than this, so a hash list fits one control frame.
 MOST = 1024
 HASH = 32
@@ -39,19 +39,24 @@ def digest_of(data: bytes) -> Digest:
 def piece_size(size: int) -> int:
     """
     The size of the pieces for a package of C{size} bytes: a power of two from
-    16 KiB to 16 MiB that gives at most 640 pieces, of the smallest at most 320:
-    small pieces spread best, but each costs work, the more the more come in a
-    second.  What fits one control frame is one piece: there, only the time to
+    16 KiB to 16 MiB that gives at most 640 pieces, of small ones fewer: small
+    pieces spread best, but each costs work, the more the more come in a second.
+    What fits one control frame is one piece: there, only the time to
     the first byte matters.
     """
     if size <= SMALL:
         return SMALL
     wanted = SMALLEST
-    while wanted < LARGEST and wanted * (ENOUGH if wanted > SMALLEST else FEW) < size:
+    while wanted < LARGEST and wanted * _enough(wanted) < size:
         wanted *= 2
     if wanted * MOST < size:
         raise ValueError(f"a package of {size} bytes is too large: at most {LARGEST * MOST}")
     return wanted
+
+
+def _enough(size: int) -> int:
+    """The most pieces of a size that a package is cut into."""
+    return FEW if size < SMALL else SOME if size == SMALL else ENOUGH
 
 
 @frozen
