@@ -24,7 +24,7 @@ SMALLEST = 16 * 1024
 LARGEST = 16 * 1024 * 1024
 #: A package of at most this size is one piece.
 SMALL = 64 * 1024
-#: The most pieces that a package is cut into, unless they would be too large; of those of 64 KiB; and of smaller.
+#: The most pieces that a package is cut into, unless they would be too large; of 64 KiB; of smaller ones.
 ENOUGH, SOME, FEW = 640, 320, 160
 #: No package has more pieces than this, so a hash list fits one control frame.
 MOST = 1024
