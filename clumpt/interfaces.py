@@ -340,8 +340,12 @@ class IJournal(Interface):
     def cached(key: str) -> bytes | None:
         """What was last L{cache}d under C{key}: settings and peers as the directory gave them."""
 
-    def cache(key: str, value: bytes) -> None:
-        """Keep C{value}, so that a start without the directory is possible (R8)."""
+    def cache(key: str, value: bytes, lazily: bool = False) -> None:
+        """
+        Keep C{value}, so that a start without the directory is possible (R8).
+
+        @param lazily: a power loss may take it back to the value before.
+        """
 
     def reported() -> Seq:
         """The number of changes that the directory has been told of."""

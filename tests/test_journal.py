@@ -113,6 +113,21 @@ class PlantedBugTests(SynchronousTestCase):
         again = MemoryJournal(disk)
         self.assertEqual((again.cached("a"), again.cached("b")), (b"1", b"3"))
 
+    def test_lazily(self) -> None:
+        """What may be lost can be lost with the power, unless something that may not came after it."""
+        left: dict[bool, set[bytes | None]] = {False: set(), True: set()}
+        for later in left:
+            for seed in range(20):
+                disk = MemoryDisk(Random(seed))
+                journal = MemoryJournal(disk)
+                journal.cache("a", b"old")
+                journal.cache("a", b"new", lazily=True)
+                if later:
+                    journal.cache("b", b"1")
+                disk.power_loss()
+                left[later].add(MemoryJournal(disk).cached("a"))
+        self.assertEqual(left, {False: {b"old", b"new"}, True: {b"new"}})
+
 
 class SqliteFileTests(Folder):
     """What is special about a file."""
@@ -122,6 +137,19 @@ class SqliteFileTests(Folder):
         journal, _ = self.open()
         ask = journal._connection.execute
         self.assertEqual(ask("PRAGMA journal_mode").fetchone(), ("wal",))
+        self.assertEqual(ask("PRAGMA synchronous").fetchone(), (2,))
+
+    def test_lazily(self) -> None:
+        """What may be lost does not wait for the disk; all else does, also after it, and after a failure."""
+        seen: list[int] = []
+        journal, _ = self.open()
+        ask = journal._connection.execute
+        journal._step = lambda name: seen.append(ask("PRAGMA synchronous").fetchone()[0])
+        journal.cache("a", b"1", lazily=True)
+        journal.cache("a", b"2")
+        self.assertEqual(seen, [1, 1, 2, 2])
+        with self.assertRaises(KeyError):
+            journal.fetched(9)
         self.assertEqual(ask("PRAGMA synchronous").fetchone(), (2,))
 
     def test_private(self) -> None:

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.errors import BadDocument, ProtocolError
 from clumpt.idset import IdSet
-from clumpt.pieces import digest_of
+from clumpt.pieces import MOST, digest_of
 from clumpt.protocols import messages, requests
 from clumpt.protocols.framing import Frame, FrameBuffer
 from clumpt.protocols.messages import (
@@ -44,7 +44,7 @@ hellos = st.builds(
     blobs,
     st.just("00ff"),
 )
-indices = st.lists(st.integers(0, 2**16 - 1), max_size=500).map(tuple)
+indices = st.lists(st.integers(0, MOST - 1), max_size=500).map(tuple)
 every_message = st.one_of(
     hellos,
     st.builds(Ping),
@@ -84,6 +84,12 @@ class HaveTests(SynchronousTestCase):
         head = requests.Have(digest_of(b"a package"), (1, 2), ()).head()
         for body in (b"", b"\0\1", b"\0\1\0\2\0"):
             self.assertRaises(BadDocument, requests.Have.read, head, body)
+
+    def test_beyond(self) -> None:
+        """No package has more pieces than there can be: who says so breaks the rules."""
+        for held, coming in (((MOST,), ()), ((1,), (65535,))):
+            have = requests.Have(digest_of(b"a package"), held, coming)
+            self.assertRaises(BadDocument, requests.Have.read, have.head(), have.body())
 
 
 class MessageTests(SynchronousTestCase):

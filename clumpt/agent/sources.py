@@ -52,7 +52,7 @@ class Sources:
         """Write down what is told, so that a restart does not take it back."""
         plain = {digest: provenance.encode() for digest, provenance in told}
         try:
-            self._journal.cache(_KEY, json.dumps(plain).encode())
+            self._journal.cache(_KEY, json.dumps(plain).encode(), lazily=True)
         except StoreFull as full:
             self._log.warn("cannot keep where packages came from: {full}", full=full)
 

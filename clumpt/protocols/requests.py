@@ -210,7 +210,7 @@ class Have(Message):
     """
     I hold these pieces as well, and of those that I lack, these are on their way to me; no others.
 
-    The indices are unchecked.
+    No index is beyond what any package has; whether this one has it is unchecked.
     """
 
     KIND: ClassVar[int] = 0x27
@@ -237,6 +237,8 @@ class Have(Message):
         if len(body) % 2 or held > len(body) // 2:
             raise BadDocument(f"{held} indices of pieces and others in {len(body)} bytes")
         both = unpack(f"!{len(body) // 2}H", body)
+        if max(both, default=0) >= MOST:
+            raise BadDocument(f"piece {max(both)}: no package has so many")
         return cls(Digest(digest.hex()), both[:held], both[held:])
 
 

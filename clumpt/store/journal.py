@@ -188,9 +188,9 @@ class SqliteJournal:
             return bytes(value)
         return None
 
-    def cache(self, key: str, value: bytes) -> None:
+    def cache(self, key: str, value: bytes, lazily: bool = False) -> None:
         """Keep C{value}."""
-        with self._writing() as db:
+        with self._writing(lazily) as db:
             db.execute("INSERT OR REPLACE INTO cache VALUES (?, ?)", (key, value))
 
     def reported(self) -> int:

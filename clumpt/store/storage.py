@@ -146,15 +146,23 @@ class DiskStorage:
         except OSError as error:
             raise said(self.root / path, error) from error
 
-    @contextmanager
-    def _folder(self, names: Sequence[str]) -> Iterator[int]:
-        """Open a folder, following no link below the root."""
+    def _descend(self, names: Sequence[str]) -> int:
+        """Open a folder, following no link below the root; whoever asks closes it."""
         folder = os.open(self.root, os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for name in names:
                 inner = os.open(name, os.O_DIRECTORY | SAFE, dir_fd=folder)
                 os.close(folder)
                 folder = inner
+        except OSError:
+            os.close(folder)
+            raise
+        return folder
+
+    @contextmanager
+    def _folder(self, names: Sequence[str]) -> Iterator[int]:
+        folder = self._descend(names)
+        try:
             yield folder
         finally:
             os.close(folder)
@@ -170,12 +178,8 @@ class DiskStorage:
         # For every piece that comes: so not with the managers above, one in another.
         *folders, name = split(path)
         try:
-            folder = os.open(self.root, os.O_DIRECTORY | os.O_CLOEXEC)
+            folder = self._descend(folders)
             try:
-                for outer in folders:
-                    inner = os.open(outer, os.O_DIRECTORY | SAFE, dir_fd=folder)
-                    os.close(folder)
-                    folder = inner
                 file = os.open(name, flags | SAFE, 0o600, dir_fd=folder)
             finally:
                 os.close(folder)

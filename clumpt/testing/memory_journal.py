@@ -136,9 +136,9 @@ class MemoryJournal:
         """What was last L{cache}d under C{key}."""
         return self._cache.get(key)
 
-    def cache(self, key: str, value: bytes) -> None:
+    def cache(self, key: str, value: bytes, lazily: bool = False) -> None:
         """Keep C{value}."""
-        self._log("cache", key, value.hex())
+        self._log("cache", key, value.hex(), lazily=lazily)
 
     def reported(self) -> int:
         """The number of changes that the directory has been told of."""
