@@ -16,7 +16,7 @@ from clumpt.agent.near import Near
 from clumpt.agent.rate import Bucket
 from clumpt.agent.suspicions import Suspicions
 from clumpt.agent.swarm import Ask, Swarm
-from clumpt.aio import deferred, sleep
+from clumpt.aio import deferred, sleep, unattended
 from clumpt.errors import BadDocument, Busy, ClumptError, Damaged, NotHere, StoreFull
 from clumpt.interfaces import IAssembly, ILink, IRepository
 from clumpt.model import Package, PeerName
@@ -175,7 +175,7 @@ class Fetcher:
             raise BadDocument(f"piece {index} of {arrival.package.pieces.count} is offered")
         arrival.swarm.offered(link.peer, index, self._reactor.seconds())
         if arrival.assembly.needs_hashes():
-            self._hashes(arrival)
+            unattended(self._hashes(arrival), self._log, "asking for the hashes of pieces")
         else:
             self._reply(arrival)
 
@@ -191,7 +191,7 @@ class Fetcher:
             if reply.peer not in links:
                 arrival.swarm.lost(reply.peer)
             elif isinstance(reply, Ask):
-                self._piece(arrival, reply, links[reply.peer])
+                unattended(self._piece(arrival, reply, links[reply.peer]), self._log, "taking a piece")
                 awaited = True
             else:
                 links[reply.peer].decline(arrival.package.sha256, reply.index)
@@ -239,15 +239,15 @@ class Fetcher:
             return
         if arrival.swarm.complete:
             arrival.finishing = True
-            self._finish(arrival)
+            unattended(self._finish(arrival), self._log, "finishing a package")
         elif arrival.assembly.needs_hashes():
-            self._hashes(arrival)
+            unattended(self._hashes(arrival), self._log, "asking for the hashes of pieces")
         else:
             self._reply(arrival)
             links = self._links()
             for ask in arrival.swarm.asks(self._reactor.seconds()):
                 if ask.peer in links:
-                    self._piece(arrival, ask, links[ask.peer])
+                    unattended(self._piece(arrival, ask, links[ask.peer]), self._log, "taking a piece")
                 else:
                     arrival.swarm.lost(ask.peer)
 

@@ -85,9 +85,9 @@ class Labelled:
         if not callable(found):
             return found
 
-        def call(*words: Any) -> Any:
+        def call(*words: Any, **more: Any) -> Any:
             self.now = self.label(name, *words)
-            return found(*words)
+            return found(*words, **more)
 
         return call
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from random import Random
 from typing import Any
 
+from clumpt.agent.sources import Sources
 from clumpt.config import LimitsSection
 from clumpt.model import Action, Interrupted, Outcome, State, Update
 from clumpt.testing.cluster import Cluster
@@ -179,3 +180,15 @@ class BackupTests(ClusterTestCase):
             cluster.boot(machine.address)
             cluster.world.run_for(15.0)
             self.assertIn("gpu", machine.agent.roster.groups)
+
+
+class MistakeTests(ClusterTestCase):
+    """A mistake of our own, where nobody waits for what is done."""
+
+    def test_told(self) -> None:
+        """It is logged at once, not when the garbage is collected: a peer that stands still says why."""
+        with a_cluster() as cluster:
+            self.patch(Sources, "keep", lambda sources, told: 1 / 0)
+            cluster.give(cluster.sign(size=200), [cluster.up[0].name])
+            with self.assertRaisesRegex(AssertionError, "ZeroDivisionError"):
+                cluster.world.run_for(10.0)
