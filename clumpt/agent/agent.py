@@ -31,7 +31,7 @@ from clumpt.agent.serve import Server
 from clumpt.agent.sources import Sources
 from clumpt.agent.spread import Spread
 from clumpt.agent.sync import DIRECTORY, Sync
-from clumpt.aio import deferred, unattended
+from clumpt.aio import deferred, sleep, unattended
 from clumpt.errors import DirectoryRefused, DirectoryUnavailable, IdentityError, StoreFull
 from clumpt.idset import IdSet
 from clumpt.interfaces import (
@@ -216,7 +216,7 @@ class Agent:
                 if not isinstance(trouble, DirectoryUnavailable):
                     raise
                 self._log.warn("waiting for the directory: {trouble}", trouble=trouble)
-            await self._pause()
+            await sleep(self._reactor, START_PAUSE)
 
     async def _recover(self, mended: Callable[[], None]) -> None:
         """The journal was lost: settle or hold what may have run, by what the directory knows."""
@@ -232,11 +232,6 @@ class Agent:
         self._regroup()
         mended()
         self._recovering = False
-
-    def _pause(self) -> Deferred[None]:
-        waiting: Deferred[None] = Deferred()
-        self._reactor.callLater(START_PAUSE, waiting.callback, None)
-        return waiting
 
     @deferred
     async def stop(self) -> None:
@@ -342,14 +337,21 @@ class Agent:
             entry = self.chain.table[seq]
             whole = all(self.repository.holds(other.sha256) for other in entry.update.packages)
             if whole and self.agenda.states[seq] is State.KNOWN:
-                self._journal.fetched(seq)
-                self.agenda.mark(seq, State.FETCHED)
+                self._fetched(seq)
         self.sources.keep(self.fetcher.newest())
         self.care.useful(package)
         self.care.tidy()
         self.spread.servable(seqs)
         self.spread.fetch()
         self.queue.wake()
+
+    def _fetched(self, seq: Seq) -> None:
+        try:
+            self._journal.fetched(seq)
+        except StoreFull as full:
+            # The repository knows it anyway.
+            self._log.warn("cannot note that update {seq} is here: {full}", seq=seq, full=full)
+        self.agenda.mark(seq, State.FETCHED)
 
     def _held(self) -> list[Held]:
         """The whole packages here, and whether they may be dropped."""
