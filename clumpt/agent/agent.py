@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
