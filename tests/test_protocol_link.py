@@ -99,6 +99,23 @@ class TellingTests(LinkCase):
         self.assertEqual(self.here.told[-1], ("acked", "b", 7))
         self.assertEqual((self.link.head, self.back.head), (7, 7))
 
+    def test_notify_in_pages(self) -> None:
+        """What can be asked of us is said once, with the last page."""
+        self.here.head = 3
+        self.link.notify([Entry(bytes(30_000))] * 3, [1, 2, 3])
+        self.town.run()
+        told = [words[3] for words in self.there.told if words[0] == "notified"]
+        self.assertEqual(told, [(), (), (1, 2, 3)])
+
+    def test_head_before_the_rest(self) -> None:
+        """Who is notified sees at once how much more there is to be asked for."""
+        heads: list[int] = []
+        self.patch(self.there, "notified", lambda link, *words: heads.append(link.head))
+        self.here.head = 7
+        self.link.notify([], [6])
+        self.town.run()
+        self.assertEqual(heads, [7])
+
     def test_notify_of_holding_alone(self) -> None:
         """Without entries there is still something to say: what can be asked of us."""
         self.link.notify([], [3])

@@ -10,7 +10,7 @@ from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.job import Agenda
 from clumpt.agent.serve import Server
-from clumpt.agent.spread import GATHER, Spread
+from clumpt.agent.spread import GATHER, TOLD, Spread
 from clumpt.interfaces import ILink
 from clumpt.model import PeerName, Seq
 from clumpt.pieces import Bits
@@ -23,6 +23,7 @@ class Link:
     def __init__(self, peer: str) -> None:
         self.peer = PeerName(peer)
         self.said: list[Seq] = []
+        self.news: list[int] = []
         self.held: list[Bits] = []
 
     def holding(self, digest: str, count: int, bits: Bits) -> None:
@@ -30,6 +31,7 @@ class Link:
 
     def notify(self, news: Any, holding: Any) -> None:
         self.said += holding
+        self.news.append(len(news))
 
 
 class SpreadTests(SynchronousTestCase):
@@ -123,6 +125,13 @@ class SpreadTests(SynchronousTestCase):
         links = self.links(1, 1)
         self.spread.notified(links[1].peer, [1], [1])
         self.assertEqual(self.seen, [("peer1", self.package, self.whole)])
+
+    def test_much_is_asked_for(self) -> None:
+        """Of what a new neighbour lacks little is told; much it asks of one, and hears only what is here."""
+        for many in (TOLD, TOLD + 1):
+            link = Link("peer")
+            self.spread.linked(cast(ILink, link), 0, [entry(seq) for seq in range(1, many + 1)])
+            self.assertEqual(link.news, [many if many == TOLD else 0])
 
     def test_here_before(self) -> None:
         """A package that was here before its update came is told, also to who knew the update first."""

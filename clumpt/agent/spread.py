@@ -27,6 +27,8 @@ TELL = 0.4
 NEWS = 16
 #: Seconds after which those who hold a package themselves hear that we hold it, too.
 GATHER = 2.0
+#: Updates that are told at once; of more, which every neighbour would tell, one is asked instead.
+TOLD = 16
 #: Packages whose pieces are remembered for each link.
 REMEMBERED = 256
 
@@ -338,11 +340,10 @@ class Spread:
     def _tell(self, link: ILink, news: Sequence[Entry], seqs: Collection[Seq]) -> None:
         """Tell C{link} of C{news}, and which of C{seqs} can be asked of us."""
         told = {entry.seq for entry in news}
-        holding = [seq for seq in self._complete(seqs) if seq in told]
         if news:
             known = self._known[link.peer]
-            known.unsaid = known.unsaid | IdSet.of(holding)
-            link.notify(news, self._unsaid(known))
+            known.unsaid = known.unsaid | IdSet.of(self._complete([seq for seq in seqs if seq in told]))
+            link.notify(news if len(news) <= TOLD else [], self._unsaid(known))
 
     def _tell_pieces(self, peer: PeerName, package: Package) -> None:
         """Say once on a link what we hold of C{package}; changes follow."""

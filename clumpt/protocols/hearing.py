@@ -6,7 +6,6 @@ from attrs import define
 
 from clumpt.errors import ProtocolError
 from clumpt.interfaces import ILink, IPeerEvents
-from clumpt.model import Seq
 from clumpt.pieces import Bits
 from clumpt.protocols.asking import Asking
 from clumpt.protocols.line import Line
@@ -40,21 +39,19 @@ class Hearing:
     _asking: Asking
     _serving: Serving
 
-    def notice(self, line: Line, message: Message) -> Seq:
-        """Take what came on the notification line; a seq that the peer is now known to have, or 0."""
+    def notice(self, line: Line, message: Message) -> None:
+        """Take what came on the notification line."""
         match message:
             case Notify(envelopes, holding, head):
                 self._events.notified(self._link, envelopes, tuple(holding), head)
                 if envelopes:
                     line.send(Ack(self._events.hello()[1]))
-                return head
             case Ack(head):
                 self._events.acked(self._link, head)
-                return head
             case Reload():
                 self._events.reload_asked(self._link)
-                return 0
-        raise ProtocolError(f"it said {type(message).__name__} on a notification line")
+            case _:
+                raise ProtocolError(f"it said {type(message).__name__} on a notification line")
 
     def exchange(self, message: Message) -> None:
         """Take what came on the update line."""

@@ -17,7 +17,7 @@ from clumpt.protocols.asking import Asking
 from clumpt.protocols.hearing import Hearing
 from clumpt.protocols.line import Line
 from clumpt.protocols.meeting import Pair
-from clumpt.protocols.messages import Message, Notify, Reload, pages
+from clumpt.protocols.messages import Ack, Message, Notify, Reload, pages
 from clumpt.protocols.requests import (
     Blob,
     Decline,
@@ -135,7 +135,10 @@ class Link:
         """The peer said something."""
         self.used = self._wires.clock.seconds()
         if line is self._pair.notify:
-            self.head = max(self.head, self._hearing.notice(line, message))
+            if isinstance(message, Notify | Ack):
+                # First, as who hears of it looks whether there is more to be asked for.
+                self.head = max(self.head, message.head_seq)
+            self._hearing.notice(line, message)
         else:
             self._hearing.exchange(message)
 
@@ -155,10 +158,12 @@ class Link:
     def notify(self, entries: Sequence[Entry], holding: Collection[Seq]) -> None:
         """Tell of new updates (R32), in order, and of our head."""
         head = self._events.hello()[1]
-        envelopes = (entry.envelope for entry in entries)
+        told = list(islice(pages(entry.envelope for entry in entries), MOST_PAGES))
         # Without entries there is still something to say: what we hold.
-        for page in islice(pages(envelopes), MOST_PAGES) if entries else ((),):
-            self._pair.notify.send(Notify(page, IdSet.of(holding), head))
+        last = told.pop() if told else ()
+        for page in told:
+            self._pair.notify.send(Notify(page, IdSet(), head))
+        self._pair.notify.send(Notify(last, IdSet.of(holding), head))
 
     def reload(self) -> None:
         """Tell that neighbours or groups changed (R67)."""
