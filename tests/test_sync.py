@@ -11,9 +11,50 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.chain import Chain
 from clumpt.agent.roster import Roster
-from clumpt.agent.sync import Sync
+from clumpt.agent.sync import PATIENCE, Sync
 from clumpt.errors import DirectoryUnavailable
 from clumpt.interfaces import IDirectory, INetwork
+
+
+class PullTests(SynchronousTestCase):
+    """Two linked peers know more than this one."""
+
+    def test_silent(self) -> None:
+        """Who gives no page is not waited for: somebody else is asked."""
+        asked: list[Deferred[Any]] = []
+
+        def table(known: Any) -> Deferred[Any]:
+            asked.append(Deferred())
+            return asked[-1]
+
+        links = {name: SimpleNamespace(peer=name, head=7, table=table) for name in ("one", "other")}
+        clock = Clock()
+        took: list[Any] = []
+
+        def take(page: Any, peer: str) -> list[Any]:
+            took.append(page)
+            return []
+
+        sync = Sync(
+            clock,
+            Random(1),
+            cast(IDirectory, None),
+            cast(INetwork, SimpleNamespace(links=lambda: links)),
+            cast(Roster, None),
+            cast(Chain, SimpleNamespace(head=0, known=None)),
+            0.0,
+            1,
+            take,
+            lambda: None,
+        )
+        sync.consider()
+        sync.consider()
+        self.assertEqual(len(asked), 1)
+        clock.advance(PATIENCE)
+        self.assertEqual(len(asked), 2)
+        asked[1].callback([b"envelope"])
+        self.assertEqual(took, [[b"envelope"]])
+        self.assertEqual(clock.getDelayedCalls(), [])
 
 
 class DirectoryTroubleTests(SynchronousTestCase):

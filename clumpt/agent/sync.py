@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from attrs import define, field
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import DeferredList, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
@@ -22,6 +22,8 @@ from clumpt.model import Address, Entry, PeerName
 DIRECTORY = PeerName("the directory")
 #: Updates asked of the directory at a time.
 PAGE = 200
+#: Seconds in which a peer gives a page of the table, or somebody else is asked.
+PATIENCE = 5.0
 #: Seconds between two readings of the directory that peers may cause.
 REFRESH_AT_LEAST = 1.0
 #: Seconds between two searches for more members that hold what is needed.
@@ -103,12 +105,12 @@ class Sync:
         """Take page after page from C{link}; False if it failed or did not bring what it promised."""
         try:
             while not self._stopped:
-                page = await link.table(self._chain.known)
+                page = await link.table(self._chain.known).addTimeout(PATIENCE, self._reactor)
                 if not page or self._stopped:
                     break
                 if not self._took(page, link.peer):
                     return False
-        except ClumptError as trouble:
+        except (ClumptError, TimeoutError) as trouble:
             self._log.debug("no update table from {peer}: {trouble}", peer=link.peer, trouble=trouble)
             return False
         return bool(link.head <= self._chain.head)
