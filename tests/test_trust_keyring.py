@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+import clumpt.trust.keyring
 from clumpt.errors import BadDocument, Untrusted
 from clumpt.interfaces import IKeyring
 from clumpt.model import LARGEST_ENVELOPE, Action, Entry, GroupName, Update
@@ -248,6 +249,32 @@ class ScopeTests(KeyringTestCase):
         keyring = self.keyring_with(Submitter(ann.keyid), Submitter(eve.keyid, groups=frozenset()))
         envelope = eve.cosign(ann.sign_update(Deployment().update()).envelope)
         self.assertEqual(keyring.entry(envelope).seq, 1)
+
+
+class AgainTests(KeyringTestCase):
+    """An update is judged when it comes, and again before it is run."""
+
+    def test_once(self) -> None:
+        """By the same root, the same bytes are judged once."""
+        entry = SITE.submit_key.sign_update(SITE.update())
+        first = self.keyring.entry(entry.envelope)
+        self.assertIs(self.keyring.entry(bytes(bytearray(entry.envelope))), first)
+
+    def test_new_root(self) -> None:
+        """A new root judges anew: who may not submit any more has nothing run."""
+        entry = SITE.submit_key.sign_update(SITE.update())
+        self.keyring.entry(entry.envelope)
+        second = SITE.root(version=2, submitters=(Submitter(SITE.submit_key.keyid, groups=frozenset()),))
+        self.keyring.learn_root(SITE.root_key.sign_root(second))
+        self.assert_untrusted(self.keyring.entry, entry.envelope, "group all")
+
+    def test_bounded(self) -> None:
+        """Only the newest are remembered."""
+        self.patch(clumpt.trust.keyring, "REMEMBERED", 2)
+        envelopes = [SITE.submit_key.sign_update(SITE.update(seq=seq)).envelope for seq in (1, 2, 3)]
+        judged = [self.keyring.entry(envelope) for envelope in envelopes]
+        self.assertIs(self.keyring.entry(envelopes[1]), judged[1])
+        self.assertIsNot(self.keyring.entry(envelopes[0]), judged[0])
 
 
 class RootTests(KeyringTestCase):

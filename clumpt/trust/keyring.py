@@ -17,6 +17,9 @@ from clumpt.trust.documents import MEMBER, ROOT, UPDATE, decode_member, decode_r
 from clumpt.trust.dsse import Envelope, KeyId, Keys, Verified
 from clumpt.trust.root import Root, Submitter
 
+#: Updates that are remembered as good under the root in force.
+REMEMBERED = 1024
+
 
 @define(eq=False)
 class _InForce:
@@ -55,6 +58,8 @@ class Keyring:
     _accepted: list[Digest]
     #: The newest statement seen of each peer; only enrollers can make it grow.
     _members: dict[PeerName, tuple[int, Digest]] = field(factory=dict, init=False)
+    #: What was judged by the root in force, and found good: the same bytes need no second judgement by it.
+    _good: dict[bytes, Entry] = field(factory=dict, init=False)
 
     @classmethod
     def trusting(cls, roots: Sequence[bytes]) -> Keyring:
@@ -117,10 +122,19 @@ class Keyring:
             self._members.clear()
         self._accepted.append(digest)
         self._now = after
+        self._good.clear()
         return True
 
     def entry(self, envelope: bytes) -> Entry:
         """The update in C{envelope}, vouched for by enough submitters, each within its scope."""
+        good = self._good.get(envelope)
+        if good is None:
+            good = self._good[envelope] = self._judged(envelope)
+            if len(self._good) > REMEMBERED:
+                del self._good[next(iter(self._good))]
+        return good
+
+    def _judged(self, envelope: bytes) -> Entry:
         quorum = self.root.quorum
         verified = Envelope.decode(envelope).verify(UPDATE, self._now.submit_keys, quorum)
         update = decode_update(verified.payload)
