@@ -73,8 +73,8 @@ MUTANTS = (
     Mutant(
         "a package is named before it is on disk",
         "clumpt/store/keeping.py",
-        "    storage.sync(path)\n    storage.sync(layout.hashes(digest))\n",
-        "    storage.sync(layout.hashes(digest))\n",
+        "    storage.sync(path)\n    if pieces.count > 1:\n        storage.sync(layout.hashes(digest))\n",
+        "    if pieces.count > 1:\n        storage.sync(layout.hashes(digest))\n",
         ("tests.test_repository",),
     ),
     Mutant(

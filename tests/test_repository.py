@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -15,7 +16,7 @@ import clumpt.store.repository
 from clumpt.errors import BadInput, ClumptError, Damaged, NotHere, StoreFull
 from clumpt.interfaces import IStorage
 from clumpt.model import Package
-from clumpt.pieces import LARGEST, MOST, SMALLEST, Bits, Digest, digest_of
+from clumpt.pieces import LARGEST, MOST, SMALL, SMALLEST, Bits, Digest, digest_of
 from clumpt.store import layout
 from clumpt.store.measure import measure
 from clumpt.store.repository import FINISHING, FileRepository
@@ -182,13 +183,31 @@ class FileTests(OnDisk, SynchronousTestCase):
         """However many packages are passed on, few of their hash lists are in memory."""
         self.patch(clumpt.store.repository, "MOST_LISTS", 2)
         for seed in range(4):
-            data = some_bytes(100, seed)
-            package, raw = package_of(data)
+            data = some_bytes(2 * SMALLEST, seed)
+            package, raw = package_of(data, SMALLEST)
             assembly = self.repository.assemble(package)
-            assembly.put(0, data)
+            assembly.put_hashes(raw)
+            for index in range(2):
+                assembly.put(index, piece(package, data, index))
             self.successResultOf(assembly.finish())
             self.assertEqual(self.repository.hashes(package), raw)
         self.assertEqual(len(self.repository._lists), 2)
+
+    def test_one_piece(self) -> None:
+        """Of a package of one piece there is no list of hashes: its own is enough, if it has its size."""
+        data = some_bytes(100)
+        package, raw = package_of(data)
+        assembly = self.repository.assemble(package)
+        assembly.put(0, data)
+        self.successResultOf(assembly.finish())
+        self.assertFalse((self.root / layout.hashes(package.sha256)).exists())
+        self.assertEqual(self.repository.hashes(package), raw)
+        longer = evolve(package, pieces=evolve(package.pieces, total=101))
+        self.assertEqual((self.repository.held(longer), self.repository.hashes(longer)), (Bits(), None))
+        self.repository = self.restart()
+        self.assertEqual(self.repository.read(package, 0), data)
+        self.assertTrue(self.successResultOf(self.repository.check(package.sha256)))
+        self.assertFalse((self.root / layout.hashes(package.sha256)).exists())
 
     def test_add(self) -> None:
         """A local file is copied in, and again only if there is a reason to."""
@@ -436,10 +455,15 @@ class ThreadTests(SynchronousTestCase):
 class PowerLossTests(SynchronousTestCase):
     """Power may go before any step, and any of what was not synced may be lost."""
 
+    #: Not the usual cut: the hash list cannot be made anew from the package alone.
+    size, cut = 4 * SMALLEST + 10, 2 * SMALLEST
+    #: So many states of the disk are looked at, at least, while a package arrives, or is copied.
+    arriving, copying = 200, 100
+
     def setUp(self) -> None:
-        self.data = some_bytes(4 * SMALLEST + 10)
-        # Not the usual cut: the hash list cannot be made anew from the package alone.
-        self.package, self.raw = package_of(self.data, 2 * SMALLEST)
+        self.data = some_bytes(self.size)
+        self.package, self.raw = package_of(self.data, self.cut)
+        self.count = self.package.pieces.count
         self.states = 0
         self.finished = False
 
@@ -451,7 +475,7 @@ class PowerLossTests(SynchronousTestCase):
         assembly = repository.assemble(self.package)
         if assembly.needs_hashes():
             assembly.put_hashes(self.raw)
-        for index in (2, 0, 1):
+        for index in reversed(range(self.count)):
             if index not in assembly.held:
                 self.assertTrue(assembly.put(index, piece(self.package, self.data, index)))
         self.successResultOf(assembly.finish())
@@ -469,9 +493,10 @@ class PowerLossTests(SynchronousTestCase):
         self.assertTrue(here or not self.finished, "lost after it was finished")
         for index in repository.held(self.package):
             self.assertEqual(repository.read(self.package, index), piece(self.package, self.data, index))
-        self.assertFalse(here and len(repository.held(self.package)) < 3, "whole, but cannot be passed on")
+        lacking = self.count - len(repository.held(self.package))
+        self.assertFalse(here and lacking, "whole, but cannot be passed on")
         self.arrive(repository)
-        self.assertEqual(self.open(disk).held(self.package), Bits.full(3))
+        self.assertEqual(self.open(disk).held(self.package), Bits.full(self.count))
 
     def watched(self, disk: MemoryDisk) -> MemoryDisk:
         def step(name: str) -> None:
@@ -489,7 +514,7 @@ class PowerLossTests(SynchronousTestCase):
         self.arrive(self.open(disk))
         self.finished = True
         disk.step("end")
-        self.assertGreater(self.states, 200)
+        self.assertGreater(self.states, self.arriving)
 
     def test_copied(self) -> None:
         """So is one that is copied from a local file."""
@@ -501,7 +526,7 @@ class PowerLossTests(SynchronousTestCase):
         self.successResultOf(repository.add_file(source, self.package))
         self.finished = True
         disk.step("end")
-        self.assertGreater(self.states, 100)
+        self.assertGreater(self.states, self.copying)
 
     def test_dropped(self) -> None:
         """So is one that is dropped, and one that comes again after that."""
@@ -538,3 +563,10 @@ class PowerLossTests(SynchronousTestCase):
             assembly.put(0, data)
             if random.randrange(2):
                 self.successResultOf(assembly.finish())
+
+
+class SmallPowerLossTests(PowerLossTests):
+    """The same of a package of one piece, of which no hash list is kept."""
+
+    size, cut = 100, SMALL
+    arriving, copying = 30, 30

@@ -59,7 +59,8 @@ class Assembly:
     def keep_hashes(self, listed: HashList) -> None:
         """Keep a list that is known to be right."""
         self._still_wanted()
-        store_list(self._storage, self.package.sha256, self.package.pieces, listed)
+        if self.package.pieces.count > 1:
+            store_list(self._storage, self.package.sha256, self.package.pieces, listed)
         self.hashes = listed
 
     def put(self, index: int, data: bytes) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from clumpt.errors import BadDocument, BadInput, Damaged, NotHere
 from clumpt.interfaces import IStorage
 from clumpt.model import Package
-from clumpt.pieces import Digest, HashList, Pieces, digest_of, piece_size
+from clumpt.pieces import SMALL, Digest, HashList, Pieces, digest_of, piece_size
 from clumpt.store import layout
 from clumpt.store.measure import chunks, cut, reader, whole_digest
 
@@ -42,25 +42,28 @@ def intact(storage: IStorage, path: str, digest: Digest, total: int) -> bool:
         return False
 
 
-def publish(storage: IStorage, path: str, digest: Digest) -> None:
+def publish(storage: IStorage, path: str, digest: Digest, pieces: Pieces) -> None:
     """Give the verified file at C{path} its final name, durably."""
+    storage.mkdir(layout.shelf(digest))
     storage.sync(path)
-    storage.sync(layout.hashes(digest))
+    if pieces.count > 1:
+        storage.sync(layout.hashes(digest))
     storage.sync_folder(layout.REPO)
-    # The hashes must be found again wherever the package is.
-    storage.sync_folder(layout.shelf(digest))
+    if pieces.count > 1:
+        # The hashes must be found again wherever the package is.
+        storage.sync_folder(layout.shelf(digest))
     storage.rename(path, layout.whole(digest))
     storage.sync_folder(layout.shelf(digest))
 
 
-def finish(storage: IStorage, digest: Digest, total: int) -> None:
+def finish(storage: IStorage, digest: Digest, pieces: Pieces) -> None:
     """Check the arriving package and publish it; raises L{Damaged} if it is not what it should be."""
     path = layout.arriving(digest)
-    if total == 0:
+    if pieces.total == 0:
         storage.write(path, 0, b"")
-    if not intact(storage, path, digest, total):
+    if not intact(storage, path, digest, pieces.total):
         raise Damaged(f"package {digest} did not arrive as it was signed; it will be fetched again")
-    publish(storage, path, digest)
+    publish(storage, path, digest, pieces)
 
 
 def remove(storage: IStorage, digest: Digest) -> None:
@@ -76,7 +79,7 @@ def recheck(storage: IStorage, digest: Digest, total: int) -> bool:
     """Is the whole package intact?  Mends its hash list, if that is what is damaged."""
     if not intact(storage, layout.whole(digest), digest, total):
         return False
-    if load_list(storage, digest) is None:
+    if total > SMALL and load_list(storage, digest) is None:
         relist(storage, digest, total, piece_size(total))
     return True
 
@@ -117,5 +120,6 @@ def take_in(storage: IStorage, source: Path, package: Package) -> None:
     found, raw = cut(partial(storage.read, path), pieces.total, pieces.size)
     if grown or found != digest or digest_of(raw) != pieces.sha256:
         raise BadInput(f"{source} is not {package.file} as it was signed: did it change meanwhile?")
-    store_list(storage, digest, pieces, HashList(raw))
-    publish(storage, path, digest)
+    if pieces.count > 1:
+        store_list(storage, digest, pieces, HashList(raw))
+    publish(storage, path, digest, pieces)

@@ -4,7 +4,8 @@ like in a file.  Pure.
 
     - C{repo/arriving/<sha256>}: a package of which pieces may be missing
     - C{repo/<ab>/<sha256>}: a whole package; nothing else ever has such a name
-    - C{repo/<ab>/<sha256>.hashes}: its list of piece hashes, there before the package
+    - C{repo/<ab>/<sha256>.hashes}: its list of piece hashes, there before the package; of a package of
+      one piece there is none
     - C{repo/damaged/<sha256>}: what was whole once, and is not any more
 
 Names come from digests alone, never from the wire (H2).
@@ -69,9 +70,9 @@ def damaged(digest: Digest) -> str:
     return f"{DAMAGED}/{_checked(digest)}"
 
 
-def alone(digest: Digest) -> HashList:
-    """The hash list of a package of one piece, which is the hash of the whole."""
-    return HashList(bytes.fromhex(digest))
+def alone(digest: Digest, count: int) -> HashList:
+    """The hash list of a package of one piece, which is the hash of the whole, or of none."""
+    return HashList(bytes.fromhex(digest) * count)
 
 
 def encode_list(pieces: Pieces, listed: HashList) -> bytes:

@@ -131,7 +131,7 @@ class FileRepository:
         self.drop(digest)
         self._make_room(package.size)
         if count < 2:
-            assembly.keep_hashes(layout.alone(digest) if count else HashList(b""))
+            assembly.keep_hashes(layout.alone(digest, count))
         self._assemblies[digest] = assembly
         return assembly
 
@@ -207,7 +207,7 @@ class FileRepository:
             raise ValueError(f"{package.file} is not complete")
         assembly.finishing = True
         try:
-            await self._in_thread(keeping.finish, self._storage, digest, package.size)
+            await self._in_thread(keeping.finish, self._storage, digest, package.pieces)
         except StoreFull:
             self._forget(digest)
             raise
@@ -269,6 +269,9 @@ class FileRepository:
         if not self.holds(digest):
             assembly = self._arriving(package)
             return assembly.hashes if assembly else None
+        if package.pieces.count < 2:
+            fits = self._found.whole[digest] == package.size
+            return layout.alone(digest, package.pieces.count) if fits else None
         if digest not in self._lists:
             kept = keeping.load_list(self._storage, digest)
             if kept is None:

@@ -6,9 +6,9 @@ from attrs import Factory, define
 
 from clumpt.errors import Damaged, NotHere
 from clumpt.interfaces import IStorage
-from clumpt.pieces import Bits, Digest, HashList, Pieces, piece_size
+from clumpt.pieces import SMALL, Bits, Digest, HashList, Pieces, piece_size
 from clumpt.store import layout
-from clumpt.store.keeping import load_list, relist
+from clumpt.store.keeping import intact, load_list, relist
 
 
 @define
@@ -71,9 +71,11 @@ def _scan_shelf(storage: IStorage, shelf: str, found: Found) -> None:
 
 
 def _fits(storage: IStorage, digest: Digest, total: int) -> bool:
-    """Has the package the size it should have?  Its bytes are hashed when they are used."""
+    """Has the package the size it should have?  Its bytes are hashed when they are used, small ones now."""
     if (kept := load_list(storage, digest)) is not None:
         return kept[0].total == total
+    if total <= SMALL:
+        return intact(storage, layout.whole(digest), digest, total)
     return relist(storage, digest, total, piece_size(total))
 
 

@@ -331,7 +331,7 @@ class RepositoryContract(Base):
         self.assert_nothing(self.package)
 
     def test_full(self) -> None:
-        """On a full disk nothing begins, and what has begun is not kept by halves."""
+        """On a full disk nothing arrives, and what has begun is not kept by halves."""
         assembly = self.repository.assemble(self.package)
         assembly.put_hashes(self.raw)
         self.fill_in(assembly, self.data, 0)
@@ -341,7 +341,7 @@ class RepositoryContract(Base):
         self.assertEqual(assembly.held, Bits(0b0001))
         self.assertEqual(self.repository.read(self.package, 0), piece(self.package, self.data, 0))
         with self.assertRaises(StoreFull):
-            self.repository.assemble(package_of(b"small")[0])
+            self.repository.assemble(package_of(b"small")[0]).put(0, b"small")
 
     def test_cut_anew(self) -> None:
         """The same bytes cut in another way are another arrival; pieces of the two never mix."""
