@@ -298,13 +298,6 @@ class IJournal(Interface):
     def outcome(seq: Seq) -> Outcome | None:
         """How C{seq} ended or why it is held, None if nothing was recorded, or it goes on since."""
 
-    def fetched(seq: Seq) -> None:
-        """
-        All packages of C{seq} are here; changes nothing if it is intended, done or failed.
-
-        A power loss may take this back: the repository knows it anyway.
-        """
-
     def intend(seq: Seq) -> int:
         """
         Write down that C{seq} is about to be run; returns the attempt, 1 for the first.

@@ -253,6 +253,7 @@ class State(StrEnum):
 
     #: In the table, nothing done yet.
     KNOWN = "known"
+    #: All its packages are here; the repository knows that, not the journal.
     FETCHED = "fetched"
     #: Written down that it will be run; it may be running.
     INTENT = "intent"

@@ -336,21 +336,13 @@ class Agent:
             entry = self.chain.table[seq]
             whole = all(self.repository.holds(other.sha256) for other in entry.update.packages)
             if whole and self.agenda.states[seq] is State.KNOWN:
-                self._fetched(seq)
+                self.agenda.mark(seq, State.FETCHED)
         self.sources.keep(self.fetcher.newest())
         self.care.useful(package)
         self.care.tidy()
         self.spread.servable(seqs)
         self.spread.fetch()
         self.queue.wake()
-
-    def _fetched(self, seq: Seq) -> None:
-        try:
-            self._journal.fetched(seq)
-        except StoreFull as full:
-            # The repository knows it anyway.
-            self._log.warn("cannot note that update {seq} is here: {full}", seq=seq, full=full)
-        self.agenda.mark(seq, State.FETCHED)
 
     def _held(self) -> list[Held]:
         """The whole packages here, and whether they may be dropped."""

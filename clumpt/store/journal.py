@@ -133,19 +133,15 @@ class SqliteJournal:
         )
         return [Record(seq, attempt, _outcome(*rest), at) for seq, attempt, at, *rest in reversed(rows)]
 
-    def fetched(self, seq: Seq) -> None:
-        """All packages of C{seq} are here."""
-        with self._writing(lazily=True) as db:
-            if _state(db, seq) not in (State.INTENT, State.DONE, State.FAILED):
-                _move(db, seq, State.FETCHED)
-
     def intend(self, seq: Seq) -> int:
         """Write down that C{seq} is about to be run."""
         with self._writing() as db:
-            if _state(db, seq) is State.DONE:
+            before = _state(db, seq)
+            if before is State.DONE:
                 raise Conflict(f"update {seq} has succeeded here and is not run again")
-            _move(db, seq, State.INTENT)
-            db.execute("UPDATE progress SET attempts = attempts + 1 WHERE seq = ?", (seq,))
+            # A change to report only if a report showed it until now.
+            _count(db, before in SHOWN)
+            db.execute("UPDATE progress SET state = 'intent', attempts = attempts + 1 WHERE seq = ?", (seq,))
         return self.attempts(seq)
 
     def settle(self, seq: Seq, outcome: Outcome, at: float) -> None:
@@ -247,12 +243,6 @@ def _state(db: sqlite3.Connection, seq: Seq) -> State:
     if row is None:
         raise KeyError(seq)
     return State(row[0])
-
-
-def _move(db: sqlite3.Connection, seq: Seq, state: State) -> None:
-    """Go on with C{seq}; a change to report only if a report showed it until now."""
-    _count(db, _state(db, seq) in SHOWN)
-    db.execute("UPDATE progress SET state = ? WHERE seq = ?", (state.value, seq))
 
 
 def _count(db: sqlite3.Connection, changes: int) -> None:

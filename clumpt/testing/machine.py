@@ -39,8 +39,7 @@ class Kept:
         states = journal.states()
         return cls(
             tuple(journal.entries()),
-            # That packages are here, the repository knows.
-            {seq: State.KNOWN if state is State.FETCHED else state for seq, state in states.items()},
+            dict(states),
             {seq: journal.outcome(seq) for seq in states},
             {seq: journal.attempts(seq) for seq in states},
             tuple(journal.roots()),

@@ -101,16 +101,11 @@ class MemoryJournal:
         """The newest of what was settled, the newest last."""
         return list(self._history)[-most:] if most else []
 
-    def fetched(self, seq: Seq) -> None:
-        """All packages of C{seq} are here."""
-        if self._progress[seq].state not in (State.INTENT, State.DONE, State.FAILED):
-            self._log("move", seq, State.FETCHED.value, lazily=True)
-
     def intend(self, seq: Seq) -> int:
         """Write down that C{seq} is about to be run."""
         if self._progress[seq].state is State.DONE:
             raise Conflict(f"update {seq} has succeeded here and is not run again")
-        self._log("move", seq, State.INTENT.value)
+        self._log("intend", seq)
         return self.attempts(seq)
 
     def settle(self, seq: Seq, outcome: Outcome, at: float) -> None:
@@ -172,11 +167,11 @@ class MemoryJournal:
             self._progress[len(self._entries)] = _Progress()
         self._changes += len(envelopes)
 
-    def _do_move(self, seq: Seq, state: str) -> None:
+    def _do_intend(self, seq: Seq) -> None:
         progress = self._progress[seq]
         self._changes += progress.state in SHOWN
-        progress.state = State(state)
-        progress.attempts += progress.state is State.INTENT
+        progress.state = State.INTENT
+        progress.attempts += 1
 
     def _do_settle(self, seq: Seq, outcome: tuple[str, int | None, str, float], at: float) -> None:
         state, code, reason, seconds = outcome

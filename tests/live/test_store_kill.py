@@ -53,8 +53,6 @@ def keep_states(root: Path, step: Step, tell: Tell) -> None:
     for seq, outcome in ((1, DONE), (2, HELD)):
         if journal.states()[seq] in (State.DONE, State.HELD):
             continue
-        journal.fetched(seq)
-        tell(f"fetched {seq}")
         tell(f"attempt {seq} {journal.intend(seq)}")
         journal.settle(seq, outcome, 1.0)
         tell(f"settled {seq}")
@@ -139,8 +137,6 @@ class KillTests(SynchronousTestCase):
                 match line.split():
                     case ["known"]:
                         self.assertEqual(len(states), 2)
-                    case ["fetched", seq]:
-                        self.assertIsNot(states[int(seq)], State.KNOWN)
                     case ["attempt", seq, attempt]:
                         self.assertGreaterEqual(journal.attempts(int(seq)), int(attempt))
                     case ["settled", seq]:

@@ -7,15 +7,13 @@ from typing import Any
 
 from clumpt.agent.sources import Sources
 from clumpt.config import LimitsSection
-from clumpt.errors import StoreFull
-from clumpt.model import Action, Interrupted, Outcome, Seq, State, Update
+from clumpt.model import Action, Interrupted, Outcome, State, Update
 from clumpt.testing.cluster import Cluster
 from clumpt.testing.drill import apart
 from clumpt.testing.invariants import check_at_rest, check_stopped
 from clumpt.testing.liars import Mute
 from clumpt.testing.machine import Machine
 from clumpt.testing.memory_installer import Fate
-from clumpt.testing.memory_journal import MemoryJournal
 from tests.sim.case import ClusterTestCase
 
 
@@ -103,24 +101,6 @@ class DiskTests(ClusterTestCase):
             machine.disk.bit_flip(path.relative_to("/memory").as_posix())
             cluster.world.run_until(cluster.agrees, within=60.0, every=0.5)
             self.assertEqual(machine.read(second), cluster.contents[second])
-
-
-class JournalTests(ClusterTestCase):
-    """A journal that is full at one moment only."""
-
-    def test_fetched(self) -> None:
-        """That a package is here need not be noted: it is installed and passed on all the same."""
-
-        def fetched(journal: MemoryJournal, seq: Seq) -> None:
-            raise StoreFull("no room for a note")
-
-        with a_cluster() as cluster:
-            self.patch(MemoryJournal, "fetched", fetched)
-            entry = cluster.sign(size=200)
-            cluster.give(entry, [cluster.up[0].name])
-            cluster.world.run_for(10.0)
-            for machine in cluster.up:
-                self.assertIs(machine.agent.agenda.states[entry.seq], State.DONE)
 
 
 class QuietTests(ClusterTestCase):

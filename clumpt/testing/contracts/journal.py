@@ -82,9 +82,8 @@ class JournalContract(Base):
         self.assertEqual(len(self.journal.states()), 3)
 
     def test_way(self) -> None:
-        """An update goes from known to fetched to intent to done."""
-        self.journal.fetched(1)
-        self.assertEqual(self.journal.states()[1], State.FETCHED)
+        """An update goes from known to intent to done."""
+        self.assertEqual(self.journal.states()[1], State.KNOWN)
         self.assertEqual(self.journal.intend(1), 1)
         self.assertEqual(self.journal.states()[1], State.INTENT)
         self.assertIsNone(self.journal.outcome(1))
@@ -102,7 +101,6 @@ class JournalContract(Base):
         for other in (FAILED, HELD, SKIPPED):
             with self.assertRaises(Conflict):
                 self.journal.settle(1, other, 2.0)
-        self.journal.fetched(1)
         self.assertEqual((self.journal.states()[1], self.journal.outcome(1)), (State.DONE, DONE))
         self.assertEqual((self.journal.attempts(1), self.journal.settled_at(1)), (1, 1.0))
 
@@ -121,21 +119,12 @@ class JournalContract(Base):
         self.journal.intend(1)
         self.assertIsNone(self.journal.outcome(1))
         self.assertEqual(self.journal.settled_at(1), 1.0)
-        self.journal.settle(2, HELD, 1.0)
-        self.journal.fetched(2)
-        self.assertEqual((self.journal.states()[2], self.journal.outcome(2)), (State.FETCHED, None))
 
     def test_skipped(self) -> None:
         """What was skipped may be wanted later, when the peer joins the group (H10)."""
         self.journal.settle(1, SKIPPED, 1.0)
         self.assertEqual(self.journal.states()[1], State.SKIPPED)
-        self.journal.fetched(1)
-        self.assertEqual(self.journal.states()[1], State.FETCHED)
-
-    def test_intent_stays(self) -> None:
-        """Packages that come late do not make a begun run look as if it had not begun."""
-        self.journal.intend(1)
-        self.journal.fetched(1)
+        self.assertEqual(self.journal.intend(1), 1)
         self.assertEqual(self.journal.states()[1], State.INTENT)
 
     def test_attempts(self) -> None:
@@ -148,9 +137,8 @@ class JournalContract(Base):
 
     def test_unknown(self) -> None:
         """Nothing can happen to an update that is not in the table."""
-        for act in (self.journal.fetched, self.journal.intend):
-            with self.assertRaises(KeyError):
-                act(9)
+        with self.assertRaises(KeyError):
+            self.journal.intend(9)
         with self.assertRaises(KeyError):
             self.journal.settle(9, DONE, 1.0)
 
@@ -165,7 +153,6 @@ class JournalContract(Base):
         journal = self.journal
         self.assertEqual(journal.changes(), 3)
         journal.set_reported(3)
-        journal.fetched(1)
         journal.intend(1)
         self.assertEqual((journal.changes(), journal.reported()), (3, 3))
         journal.settle(1, HELD, 1.0)
@@ -209,13 +196,12 @@ class JournalContract(Base):
 
     def test_durable(self) -> None:
         """All that was recorded is there after the process was killed."""
-        self.journal.fetched(1)
         self.journal.intend(2)
         self.journal.settle(3, FAILED, 3.5)
         self.journal.set_reported(2)
         journal = self.restart(self.journal)
         self.assertEqual(list(journal.entries()), [entry(seq).envelope for seq in (1, 2, 3)])
-        self.assertEqual(dict(journal.states()), {1: State.FETCHED, 2: State.INTENT, 3: State.FAILED})
+        self.assertEqual(dict(journal.states()), {1: State.KNOWN, 2: State.INTENT, 3: State.FAILED})
         self.assertEqual((journal.outcome(3), journal.settled_at(3)), (FAILED, 3.5))
         self.assertEqual((journal.changes(), journal.reported()), (4, 2))
         self.assertEqual(list(journal.history()), [Record(3, 0, FAILED, 3.5)])
