@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from attrs import define, field
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from clumpt.agent.answers import Answers
@@ -86,6 +86,9 @@ class Agent:
     _hindrances: dict[Digest, str] = field(factory=dict, init=False)
     #: Entries of the chain that are not in the journal yet, so nothing is done about them.
     _undone: list[Entry] = field(factory=list, init=False)
+    #: Updates of which a package came at this moment, and when it is looked at what that means.
+    _came: list[Seq] = field(factory=list, init=False)
+    _turn: IDelayedCall | None = field(default=None, init=False)
     #: Nothing is run or reported before it is known what may have been run already.
     _recovering: bool = field(default=False, init=False)
     _stopped: bool = field(default=False, init=False)
@@ -236,6 +239,9 @@ class Agent:
     async def stop(self) -> None:
         """End cleanly, whatever is under way; fires when all links are closed."""
         self._stopped = True
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
         self.sync.stop()
         self.care.stop()
         self.spread.stop()
@@ -330,19 +336,27 @@ class Agent:
         return self.fetcher.provenance(digest)
 
     def _completed(self, package: Package) -> None:
+        """A package is here; what follows is done once for all that come at this moment."""
         self._hindrances.pop(package.sha256, None)
-        seqs = self.agenda.users(package.sha256)
-        for seq in seqs:
+        self.care.useful(package)
+        for seq in self.agenda.users(package.sha256):
             entry = self.chain.table[seq]
             whole = all(self.repository.holds(other.sha256) for other in entry.update.packages)
             if whole and self.agenda.states[seq] is State.KNOWN:
                 self.agenda.mark(seq, State.FETCHED)
-        self.sources.keep(self.fetcher.newest())
-        self.care.useful(package)
-        self.care.tidy()
+            self._came.append(seq)
+        if self._turn is None:
+            self._turn = self._reactor.callLater(0, self._go_on)
+
+    def _go_on(self) -> None:
+        """Packages came: pass them on, fetch and run what is next."""
+        self._turn = None
+        seqs, self._came = self._came, []
         self.spread.servable(seqs)
         self.spread.fetch()
         self.queue.wake()
+        self.sources.keep(self.fetcher.newest())
+        self.care.tidy()
 
     def _held(self) -> list[Held]:
         """The whole packages here, and whether they may be dropped."""
