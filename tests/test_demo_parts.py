@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from clumpt.agent.agent import Agent
 from clumpt.apps.demonstration import leftovers, packages
 from clumpt.apps.demonstration.background import REPORT, leave_running
-from clumpt.apps.demonstration.bare import TICK, WATCHED, NoInstaller, Recorder, timeline
+from clumpt.apps.demonstration.bare import INSTALL, TICK, WATCHED, NoInstaller, Recorder, timeline
 from clumpt.apps.demonstration.cluster import Cluster
 from clumpt.apps.demonstration.nursery import Nursery
 from clumpt.errors import BadInput
@@ -113,11 +113,13 @@ class RecorderTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_installer(self) -> None:
-        """Everything is installed at once, and held since then at the latest; each is noted once."""
-        installer = NoInstaller(self.recorder)
+        """Everything is installed in a moment, and held since its beginning at the latest; noted once."""
+        installer = NoInstaller(self.recorder, self.clock)
         for attempt in (1, 2):
-            outcome = self.successResultOf(installer.run(entry(3), attempt, []))
-            self.assertIs(outcome.state, State.DONE)
+            running = installer.run(entry(3), attempt, [])
+            self.assertNoResult(running)
+            self.clock.advance(INSTALL)
+            self.assertIs(self.successResultOf(running).state, State.DONE)
         self.assertEqual((self.notes, installer.output(3)), ([(3, 0.0)], b""))
 
     def test_timeline(self) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, evolve, field
-from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger, globalLogBeginner, textFileLogObserver
@@ -23,7 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from clumpt.agent.agent import Agent
-from clumpt.aio import deferred
+from clumpt.aio import deferred, sleep
 from clumpt.apps.daemon import Node, Peer, build, real_node
 from clumpt.apps.oneshot import nowhere, steady
 from clumpt.config import INSTALLERS
@@ -31,6 +30,8 @@ from clumpt.configfile import load
 from clumpt.interfaces import IInstaller
 from clumpt.model import Entry, Outcome, Seq, State
 
+#: Seconds that an install takes here: less than with any package manager, but not nothing.
+INSTALL = 0.02
 #: Seconds between two looks at a peer that starts, and how long it is looked at.
 TICK, WATCHED = 0.01, 30.0
 #: Where a peer in a process of its own notes what it holds: beside its configuration.
@@ -55,7 +56,7 @@ class Recorder:
 
     def equip(self, node: Node) -> Node:
         """C{node} without a package manager."""
-        return evolve(node, installer=lambda roots: NoInstaller(self))
+        return evolve(node, installer=lambda roots: NoInstaller(self, self._clock))
 
     def begin(self) -> None:
         """The peer's own work begins."""
@@ -88,15 +89,23 @@ class Recorder:
 @implementer(IInstaller)
 @define(eq=False)
 class NoInstaller:
-    """Says that everything is installed, at once."""
+    """
+    Says that everything is installed, after L{INSTALL} seconds.
+
+    Said at once, it would be said for all that waits in one turn of the reactor: no peer that installs
+    anything does that.
+    """
 
     _recorder: Recorder
+    _clock: IReactorTime
     allowed: frozenset[str] = frozenset(INSTALLERS)
 
-    def run(self, entry: Entry, attempt: int, packages: Sequence[Path]) -> Deferred[Outcome]:
+    @deferred
+    async def run(self, entry: Entry, attempt: int, packages: Sequence[Path]) -> Outcome:
         """See L{IInstaller}."""
         self._recorder.holds(entry.seq)
-        return succeed(Outcome(State.DONE, 0))
+        await sleep(self._clock, INSTALL)
+        return Outcome(State.DONE, 0)
 
     def output(self, seq: Seq) -> bytes:
         """See L{IInstaller}."""

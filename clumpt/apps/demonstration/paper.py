@@ -2,7 +2,8 @@
 The evaluation of the paper, replayed (R79-R86).
 
 Twenty peers in two clusters, packages of 2 to 20 KB, 20 % told first.  The
-package manager is left out: what the paper timed is how updates spread.
+package manager is left out, but for the time it takes: what the paper timed is
+how updates spread.
 """
 
 from __future__ import annotations
