@@ -67,6 +67,35 @@ class AgendaTests(SynchronousTestCase):
         step = self.agenda.next(0, {"dpkg"}, lambda package: package.name == "p2")
         self.assertEqual(step, Fetch(entry(1), (package("p1"),)))
 
+    def test_came(self) -> None:
+        """An update of which all packages came counts as fetched, unless it has come further."""
+        both = (package("p1"), package("p2"))
+        self.agenda.add([entry(1, packages=both), entry(2)])
+        self.assertEqual(self.agenda.came(both[0], lambda other: other == both[0]), [1])
+        self.assertIs(self.agenda.states[1], State.KNOWN)
+        self.agenda.mark(2, State.INTENT)
+        self.assertEqual(self.agenda.came(both[1], lambda other: True), [1, 2])
+        self.assertEqual(self.agenda.states, {1: State.FETCHED, 2: State.INTENT})
+        self.assertEqual(self.agenda.came(package("other"), lambda other: True), ())
+
+    def test_ahead(self) -> None:
+        """Packages are wanted of a few updates, however large, and of more while they are small."""
+        self.agenda.add([entry(seq) for seq in range(1, 9)])
+        for few, most, size, wanted in (
+            (2, 8, 0, 2),
+            (2, 8, 5, 2),
+            (2, 8, 16, 4),
+            (2, 8, 99, 8),
+            (2, 5, 99, 5),
+        ):
+            packages = self.agenda.wanted(few, most, size)
+            self.assertEqual(packages, [package(f"p{seq}") for seq in range(1, wanted + 1)])
+
+    def test_not_for_the_withdrawn(self) -> None:
+        """What was withdrawn needs no package."""
+        self.agenda.add([entry(1), entry(2), withdrawal(3, of=1)])
+        self.assertEqual(self.agenda.wanted(8, 8, 0), [package("p2")])
+
     def test_failure_goes_on(self) -> None:
         """A failure does not stop later updates (H6)."""
         self.agenda.add([entry(1), entry(2)])

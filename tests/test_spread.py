@@ -56,6 +56,7 @@ class SpreadTests(SynchronousTestCase):
             learn=lambda *words: None,
             want=lambda packages: self.needed,
             wants=lambda digest: bool(self.needed),
+            arriving=self.needed,
             starving=self.needed,
             busy=False,
         )

@@ -311,7 +311,9 @@ class Agent:
     def _changed(self, seq: Seq) -> None:
         self.reporter.wake()
         if self.agenda.states[seq].settled:
-            self.spread.fetch()
+            if not self.fetcher.busy:
+                # What comes makes room for the next.
+                self.spread.fetch()
             if self.manners.serve_installed and self.agenda.states[seq] is State.DONE:
                 self.spread.servable([seq])
 
@@ -339,12 +341,7 @@ class Agent:
         """A package is here; what follows is done once for all that come at this moment."""
         self._hindrances.pop(package.sha256, None)
         self.care.useful(package)
-        for seq in self.agenda.users(package.sha256):
-            entry = self.chain.table[seq]
-            whole = all(self.repository.holds(other.sha256) for other in entry.update.packages)
-            if whole and self.agenda.states[seq] is State.KNOWN:
-                self.agenda.mark(seq, State.FETCHED)
-            self._came.append(seq)
+        self._came += self.agenda.came(package, lambda other: self.repository.holds(other.sha256))
         if self._turn is None:
             self._turn = self._reactor.callLater(0, self._go_on)
 

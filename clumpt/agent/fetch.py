@@ -23,8 +23,9 @@ from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest
 from clumpt.provenance import MOST_TOLD, Origin, Provenance, Source
 
-#: Packages that may arrive at the same time; the others wait in the order of their updates.
-AT_ONCE = 16
+#: Packages that may arrive at the same time, the others wait in the order of their updates: a few, and more
+#: while they are small, together.
+FEW, AT_ONCE, SMALL = 16, 64, 1024 * 1024
 #: Seconds before something that failed for a while is tried again.
 PAUSE = 1.0
 #: Seconds before a full disk is tried again.
@@ -98,11 +99,21 @@ class Fetcher:
             self._abandon(self._arrivals[digest].package)
         begun = []
         for digest, package in wanted.items():
-            if len(self._arrivals) >= AT_ONCE:
+            if digest in self._arrivals or self._repository.holds(digest):
+                continue
+            if self._full_hands:
                 break
-            if digest not in self._arrivals and not self._repository.holds(digest) and self._begin(package):
+            if self._begin(package):
                 begun.append(package)
         return begun
+
+    @property
+    def _full_hands(self) -> bool:
+        """Is enough on its way?"""
+        there = len(self._arrivals)
+        if FEW <= there < AT_ONCE:
+            return sum([arrival.package.size for arrival in self._arrivals.values()]) >= SMALL
+        return there >= AT_ONCE
 
     def _begin(self, package: Package) -> bool:
         if self._not_before.get(package.sha256, 0.0) > self._reactor.seconds():
@@ -144,6 +155,11 @@ class Fetcher:
         self._provenance[package.sha256] = provenance
         if len(self._provenance) > REMEMBERED:
             del self._provenance[next(iter(self._provenance))]
+
+    @property
+    def arriving(self) -> list[Package]:
+        """The packages on their way."""
+        return [arrival.package for arrival in self._arrivals.values()]
 
     @property
     def busy(self) -> bool:

@@ -100,6 +100,13 @@ class Agenda:
         if state.settled and at is not None:
             del self._open[at]
 
+    def came(self, package: Package, holds: Callable[[Package], bool]) -> Collection[Seq]:
+        """C{package} is here; returns the updates for this peer that use it."""
+        for seq in self.users(package.sha256):
+            if self.states[seq] is State.KNOWN and all(map(holds, self._concerning[seq].update.packages)):
+                self.mark(seq, State.FETCHED)
+        return self.users(package.sha256)
+
     def _at(self, seq: Seq) -> int | None:
         """Where C{seq} stands among the open ones."""
         at = bisect_left(self._open, seq)
@@ -114,10 +121,23 @@ class Agenda:
         """All seqs up to C{head} about which nothing is left to do here."""
         return IdSet.upto(head) - IdSet.of(self._open)
 
-    def wanted(self, most: int) -> list[Package]:
-        """The packages that the first C{most} open updates need, in order."""
-        needed = [self._concerning[seq] for seq in self._open[:most]]
-        return [package for entry in needed if not self._void(entry, 0) for package in entry.update.packages]
+    def wanted(self, few: int, most: int, size: int) -> list[Package]:
+        """
+        The packages that the first open updates need, in order.
+
+        @param few: of so many updates, whatever the size of their packages; of further ones up to C{most},
+            as long as all before them take less than C{size} bytes.
+        """
+        wanted: list[Package] = []
+        for place, seq in enumerate(self._open[:most]):
+            if place >= few and size <= 0:
+                break
+            entry = self._concerning[seq]
+            if not self._void(entry, 0):
+                for package in entry.update.packages:
+                    wanted.append(package)
+                    size -= package.size
+        return wanted
 
     def users(self, digest: Digest) -> Collection[Seq]:
         """The updates for this peer that use the package of C{digest}."""

@@ -17,8 +17,8 @@ from clumpt.interfaces import ILink
 from clumpt.model import Entry, Package, PeerName, Seq
 from clumpt.pieces import NONE, Bits, Digest
 
-#: Open updates whose packages are fetched ahead of their turn.
-AHEAD = 64
+#: Open updates whose packages are fetched ahead of their turn: a few, and more while they are small.
+AHEAD, FAR_AHEAD, SMALL = 64, 512, 64 * 1024 * 1024
 #: Seconds between looks at packages that nobody linked holds, or whose pieces are late.
 WATCH = 0.5
 #: Seconds for which news of pieces are gathered; but who sent a piece is told at once.
@@ -117,9 +117,8 @@ class Spread:
         self._gossip.linked(link.peer, head)
         self._known[link.peer] = _Known(link)
         self._tell(link, self._gossip.lacking(link.peer, news), list(self._agenda.concerning()))
-        for package in self._agenda.wanted(AHEAD):
-            if self._fetcher.wants(package.sha256):
-                self._tell_pieces(link.peer, package)
+        for package in self._fetcher.arriving:
+            self._tell_pieces(link.peer, package)
 
     def unlinked(self, peer: PeerName) -> None:
         """The link is gone."""
@@ -177,7 +176,8 @@ class Spread:
         """Fetch what the first open updates need."""
         if self._stopped:
             return
-        for package in self._fetcher.want([*self._agenda.wanted(AHEAD), *self._restoring()]):
+        wanted = self._agenda.wanted(AHEAD, FAR_AHEAD, SMALL)
+        for package in self._fetcher.want([*wanted, *self._restoring()]):
             self._begun(package)
         self._watch()
 
