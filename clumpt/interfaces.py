@@ -305,7 +305,7 @@ class IJournal(Interface):
         Raises L{clumpt.errors.Conflict} if it is done: what succeeded is never run again.
         """
 
-    def settle(seq: Seq, outcome: Outcome, at: float) -> None:
+    def settle(seq: Seq, outcome: Outcome, at: float, lazily: bool = False) -> None:
         """
         Record how C{seq} ended (L{State.DONE}, L{State.FAILED}), is held, or was skipped.
 
@@ -313,6 +313,8 @@ class IJournal(Interface):
         C{outcome} says something else.
 
         @param at: seconds since the epoch, to show.
+        @param lazily: a power loss may take it back, unless something that it may not take was recorded
+            later.
         """
 
     def history(most: int = 100) -> Sequence[Record]:
@@ -374,7 +376,8 @@ class IInstaller(Interface):
         helper died inside the run (its C{reason} begins with C{interrupted}), or else that nothing was
         run: the package manager stayed locked (C{locked}), a package here is not the signed one
         (C{damaged}: fetch it again), or this node cannot run it now (any other reason: a person must look).
-        Calling it again for the same seq and attempt never runs anything twice.
+        Calling it again for the same seq and attempt never runs anything twice: how it ended is kept,
+        whatever happens to this node, at least until another run is begun.
         """
 
     def output(seq: Seq) -> bytes:

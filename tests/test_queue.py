@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from clumpt.agent.job import Agenda
 from clumpt.agent.queue import HELD_PAUSE, Queue
 from clumpt.errors import NotHere
-from clumpt.model import Entry, GroupName, Interrupted, Outcome, PeerName, State
+from clumpt.model import Action, Entry, GroupName, Interrupted, Outcome, PeerName, State
 from clumpt.testing.disk import MemoryDisk
 from clumpt.testing.keys import Deployment
 from clumpt.testing.memory_journal import MemoryJournal
@@ -99,6 +99,49 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(self.installer.runs, [(1, 1), (2, 1), (3, 1)])
         self.assertEqual(dict(self.journal.states()), {1: State.DONE, 2: State.FAILED, 3: State.DONE})
         self.assertEqual(self.journal.settled_at(2), 1000.0)
+
+    def test_result_lost_with_power(self) -> None:
+        """The end of a run waits for no disk: the installer has it, and is asked again if it was lost."""
+        lost = 0
+        for seed in range(10):
+            self.make(FAILED)
+            self.submit()
+            self.assertIs(self.journal.states()[1], State.FAILED)
+            self.disk._random.seed(seed)
+            self.disk.power_loss()
+            self.journal = MemoryJournal(self.disk)
+            self.assertIn(self.journal.states()[1], (State.INTENT, State.FAILED))
+            if self.journal.states()[1] is State.INTENT:
+                lost += 1
+                self.queue._journal = self.journal
+                self.agenda.states.update(self.journal.states())
+                self.agenda.regroup(self.agenda.groups, self.keys.entries)
+                self.queue.wake()
+                # The attempt that it knows, not another one.
+                self.assertEqual(self.installer.runs, [(1, 1), (1, 1)])
+                self.assertIs(self.journal.states()[1], State.FAILED)
+        self.assertGreater(lost, 0)
+
+    def test_end_before_the_next(self) -> None:
+        """The end of a run is durable before the next begins."""
+        for seed in range(10):
+            self.make(DONE)
+            self.submit()
+            self.submit()
+            self.disk._random.seed(seed)
+            self.disk.power_loss()
+            self.assertIs(MemoryJournal(self.disk).states()[1], State.DONE)
+
+    def test_other_ends_are_durable(self) -> None:
+        """What ends without a run, or is held, is nowhere but in the journal: that waits for the disk."""
+        for seed in range(10):
+            self.make(LOCKED)
+            self.submit()
+            self.submit(action=Action.WITHDRAW, withdraws=(1,))
+            self.disk._random.seed(seed)
+            self.disk.power_loss()
+            states = MemoryJournal(self.disk).states()
+            self.assertEqual(dict(states), {1: State.SKIPPED, 2: State.DONE})
 
     def test_one_at_a_time(self) -> None:
         """While one is run, others wait, however often the queue is woken."""

@@ -136,7 +136,8 @@ class Queue:
 
     def _judge(self, entry: Entry, attempt: int, outcome: Outcome) -> bool:
         if outcome.state is not State.HELD:
-            self._settle(entry, outcome)
+            # The installer keeps it until the next run, before which the journal is made durable.
+            self._settle(entry, outcome, lazily=True)
             return True
         if outcome.reason.startswith(INTERRUPTED):
             return self._interrupted(entry, attempt, outcome)
@@ -163,8 +164,8 @@ class Queue:
         if self._again is None or not self._again.active():
             self._again = self._reactor.callLater(HELD_PAUSE, self.wake)
 
-    def _settle(self, entry: Entry, outcome: Outcome) -> None:
-        self._journal.settle(entry.seq, outcome, self._wall())
+    def _settle(self, entry: Entry, outcome: Outcome, lazily: bool = False) -> None:
+        self._journal.settle(entry.seq, outcome, self._wall(), lazily)
         self._agenda.mark(entry.seq, outcome.state)
         self._log.info(
             "update {seq} ({label}) is {state} {reason}",

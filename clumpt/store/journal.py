@@ -144,14 +144,14 @@ class SqliteJournal:
             db.execute("UPDATE progress SET state = 'intent', attempts = attempts + 1 WHERE seq = ?", (seq,))
         return self.attempts(seq)
 
-    def settle(self, seq: Seq, outcome: Outcome, at: float) -> None:
+    def settle(self, seq: Seq, outcome: Outcome, at: float, lazily: bool = False) -> None:
         """Record how C{seq} ended, is held, or was skipped."""
         if outcome.state not in SHOWN:
             raise ValueError(f"{outcome.state} is no end of an update")
         # What a command printed may hold what UTF-8 cannot say.
         reason = outcome.reason.encode(errors="replace").decode()
         outcome = evolve(outcome, reason=reason)
-        with self._writing() as db:
+        with self._writing(lazily) as db:
             before = _state(db, seq)
             if self.outcome(seq) == outcome:
                 return

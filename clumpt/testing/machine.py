@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any
 
 from attrs import define, field, frozen
@@ -60,7 +61,7 @@ class Machine:
     @ivar slow: seconds that work on the disk may take.
     @ivar suspect: may its disk hold other bytes than were written?
     @ivar peer: the daemon, None while there is none.
-    @ivar kept: what the journal of the last life had promised.
+    @ivar kept: what the journal of the last life had promised, at least and at most.
     @ivar told: what the directory last took from it.
     """
 
@@ -74,7 +75,7 @@ class Machine:
     suspect: bool = False
     peer: Peer | None = None
     journal: MemoryJournal | None = None
-    kept: Kept | None = None
+    kept: tuple[Kept, ...] = ()
     told: PeerStatus | None = None
     #: The newest generation that its daemons ever took, and the highest head that one had on disk.
     generation: int = 0
@@ -98,7 +99,11 @@ class Machine:
 
     def die(self) -> None:
         """The daemon is no more."""
-        self.kept = Kept.of(self.journal) if self.journal is not None else None
+        self.kept = ()
+        if self.journal is not None:
+            # The last result may be lost with the power: the package manager's side has it.
+            surely = self.journal.surely(MemoryDisk(Random(0)))
+            self.kept = (Kept.of(surely), Kept.of(self.journal))
         self.peer = None
 
     def worker(self, reactor: Any, random: Any) -> Callable[..., Deferred[Any]]:

@@ -38,6 +38,8 @@ class MemoryJournal:
     lazy: bool = False
     _file: str = "journal"
     _end: int = field(default=0, init=False)
+    #: What a power loss cannot take.
+    _safe: int = field(default=0, init=False)
     _identity: tuple[str, str] | None = field(default=None, init=False)
     _entries: list[bytes] = field(factory=list, init=False)
     _progress: dict[Seq, _Progress] = field(factory=dict, init=False)
@@ -58,6 +60,12 @@ class MemoryJournal:
             self._end += 8 + len(record)
             name, *arguments = json.loads(record)
             getattr(self, f"_do_{name}")(*arguments)
+        self._safe = self._end
+
+    def surely(self, scratch: IStorage) -> MemoryJournal:
+        """What is left of it, on another disk, if a power loss takes all that it may."""
+        scratch.write(self._file, 0, self._disk.read(self._file, 0, self._safe))
+        return MemoryJournal(scratch)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -108,7 +116,7 @@ class MemoryJournal:
         self._log("intend", seq)
         return self.attempts(seq)
 
-    def settle(self, seq: Seq, outcome: Outcome, at: float) -> None:
+    def settle(self, seq: Seq, outcome: Outcome, at: float, lazily: bool = False) -> None:
         """Record how C{seq} ended, is held, or was skipped."""
         if outcome.state not in SHOWN:
             raise ValueError(f"{outcome.state} is no end of an update")
@@ -117,7 +125,7 @@ class MemoryJournal:
             return
         if progress.state is State.DONE:
             raise Conflict(f"update {seq} has succeeded here")
-        self._log("settle", seq, astuple(outcome), at)
+        self._log("settle", seq, astuple(outcome), at, lazily=lazily)
 
     def roots(self) -> Sequence[bytes]:
         """The root envelopes accepted so far."""
@@ -155,6 +163,7 @@ class MemoryJournal:
         self._disk.write(self._file, self._end, whole)
         if not (self.lazy or lazily):
             self._disk.sync(self._file)
+            self._safe = self._end + len(whole)
         self._end += len(whole)
         getattr(self, f"_do_{name}")(*arguments)
 
