@@ -59,9 +59,13 @@ class IdSet:
         return sum(last - first + 1 for first, last in self.ranges)
 
     def __or__(self, other: IdSet) -> IdSet:
+        if not other.ranges:
+            return self
         return IdSet((*self.ranges, *other.ranges))
 
     def __sub__(self, other: IdSet) -> IdSet:
+        if not (self.ranges and other.ranges):
+            return self
         left: list[Range] = []
         for first, last in self.ranges:
             for cut_first, cut_last in other.ranges:

@@ -7,7 +7,7 @@ not known to have, once; what gets lost on the way is found by the pull.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 
 from attrs import define, field
 
@@ -38,9 +38,9 @@ class Gossip:
             self._heads[peer] = head
             self._told[peer] = self._told[peer] - IdSet.upto(head)
 
-    def has(self, peer: PeerName, seqs: Iterable[Seq]) -> None:
+    def has(self, peer: PeerName, seqs: Collection[Seq]) -> None:
         """C{peer} showed that it has these."""
-        if peer in self._told:
+        if seqs and peer in self._told:
             self._told[peer] = self._told[peer] | IdSet.of(seqs)
 
     def lacking(self, peer: PeerName, entries: Sequence[Entry]) -> list[Entry]:

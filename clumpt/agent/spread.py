@@ -155,12 +155,12 @@ class Spread:
         """C{peer} knows C{seqs}, and the packages of C{holding} can be asked of it."""
         self._gossip.has(peer, seqs)
         known = self._known.get(peer)
-        if known is not None:
+        if known is not None and holding:
             known.seqs = known.seqs | IdSet.of(holding)
             for seq in holding:
                 self._holds_all(peer, seq)
             # Who submits something again, or twice, is to know that it is here.
-            self._inform(known, self._complete(holding))
+            self._inform(known, IdSet.of(self._complete(holding)))
 
     def holders(self, package: Package) -> list[PeerName]:
         """The linked peers that are known to hold all of C{package}."""
@@ -195,10 +195,11 @@ class Spread:
     def _begun(self, package: Package) -> None:
         """A package begins to arrive: who is known to hold it, and who else may?"""
         seqs = self._agenda.users(package.sha256)
+        ids = IdSet.of(seqs)
         for peer, known in list(self._known.items()):
             # Whoever was told that it is here, before it was lost, does not tell that it has it too.
             misled = known.told.pop(package.sha256, 0) > 0 or any(seq in known.informed for seq in seqs)
-            known.informed, known.unsaid = known.informed - IdSet.of(seqs), known.unsaid - IdSet.of(seqs)
+            known.informed, known.unsaid = known.informed - ids, known.unsaid - ids
             if package.pieces.count > 1 or misled:
                 self._tell_pieces(peer, package)
             if any(seq in known.seqs for seq in seqs):
@@ -303,13 +304,13 @@ class Spread:
 
     def servable(self, seqs: Collection[Seq]) -> None:
         """The packages of these updates can be asked of us now (R34); a submitter waits for that (R64)."""
-        complete = self._complete(seqs)
-        for known in list(self._known.values()):
+        complete = IdSet.of(self._complete(seqs))
+        for known in list(self._known.values()) if complete else ():
             self._inform(known, complete)
 
-    def _inform(self, known: _Known, complete: Collection[Seq]) -> None:
+    def _inform(self, known: _Known, complete: IdSet) -> None:
         """Say once on a link that we hold the packages of these: at once if that is of use there."""
-        news = IdSet.of(complete) - known.informed
+        news = complete - known.informed
         if not news:
             return
         known.unsaid = known.unsaid | news
