@@ -22,7 +22,7 @@ from clumpt.model import Address, GroupName, PeerName
 
 #: Two clusters, and the group of all (R79).
 INTEL, AMD, ALL = GroupName("intel"), GroupName("amd"), GroupName("all")
-#: Seconds over which a peer gathers what it reports: a demonstration is watched.
+#: Seconds over which a peer gathers what it reports, if a demonstration is watched.
 _REPORT_DELAY = "0.1"
 #: Days for which certificates are good.
 _DAYS = 30.0
@@ -49,10 +49,11 @@ def nodes(count: int) -> tuple[Node, ...]:
     )
 
 
-def initialise(place: Place, now: float, unique: str) -> None:
+def initialise(place: Place, now: float, unique: str, watched: bool) -> None:
     """Make keys, certificates and configuration of the administrator: C{clumptconf init}."""
     ident = identifier("demo", unique)
-    new = NewDeployment(ident, place.uris, (("report_delay", _REPORT_DELAY),), days=_DAYS)
+    options = (("report_delay", _REPORT_DELAY),) if watched else ()
+    new = NewDeployment(ident, place.uris, options, days=_DAYS)
     place.etc.mkdir()
     create(place.etc, new, now)
     _add_lines(place.config, {"submit": {"listen": place.net.submitter}})

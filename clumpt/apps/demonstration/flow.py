@@ -135,7 +135,7 @@ class Demonstration:
 @deferred
 async def evaluate(cluster: Cluster, wishes: Wishes) -> Sequence[Figure]:
     """Replay the paper's evaluation on C{cluster}; fires with its figures (R79-R86)."""
-    await cluster.open(INTERVAL)
+    await cluster.open(INTERVAL, watched=False)
     reactor = cluster.reactor
     peers = BareProcesses(reactor, cluster.directory) if wishes.processes else BareInProcess(reactor)
     cluster.run_with(peers)
