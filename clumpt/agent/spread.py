@@ -199,7 +199,8 @@ class Spread:
         for peer, known in list(self._known.items()):
             # Whoever was told that it is here, before it was lost, does not tell that it has it too.
             misled = known.told.pop(package.sha256, 0) > 0 or any(seq in known.informed for seq in seqs)
-            known.informed, known.unsaid = known.informed - ids, known.unsaid - ids
+            if misled or any(seq in known.unsaid for seq in seqs):
+                known.informed, known.unsaid = known.informed - ids, known.unsaid - ids
             if package.pieces.count > 1 or misled:
                 self._tell_pieces(peer, package)
             if any(seq in known.seqs for seq in seqs):
