@@ -1,6 +1,7 @@
 """The words of clumpt demo, and what runs where."""
 
 import os
+import shutil
 import tempfile
 from io import StringIO
 from pathlib import Path
@@ -53,6 +54,11 @@ class OptionsTests(SynchronousTestCase):
         options = self.parsed(file, "--json", "-n", "4")
         self.assertEqual(options.wishes.files, (Path(file).absolute(),))
         self.assertEqual(options.words, [file, "--json", "-n", "4"])
+
+    def test_stop(self) -> None:
+        """After --stop come folders, which need not be files; packages have to be."""
+        options = self.parsed("--stop", "/tmp/clumpt-demo-x")
+        self.assertEqual(options.files, (Path("/tmp/clumpt-demo-x"),))
 
     def test_mistakes(self) -> None:
         """What cannot be meant is refused, with what can."""
@@ -165,14 +171,70 @@ class PlaceTests(SynchronousTestCase):
         self.assertEqual(said.getvalue(), f"clumpt: ended and removed {place.folder}\n")
         self.assertFalse(place.folder.exists())
 
+    def pretend(self, prefix: str, kept: bool) -> Place:
+        """A demonstration that seems to run, left running or in a terminal; killing it removes it."""
+        place = Place.make(Net(prefix))
+        self.addCleanup(place.remove)
+        if kept:
+            place.keep()
+        return place
+
+    def stopped(self, *folders: Path) -> str:
+        """What is said while some, or all, are stopped."""
+        running = [one.folder for one in found() if one.pid]
+        order = [one for one in running if not folders or one.name in [path.name for path in folders]]
+        kept = [one for one in order if folders or (one / "kept").exists()]
+
+        def kill(pid: int, number: int) -> None:
+            shutil.rmtree(kept.pop(0))
+
+        self.patch(demo.os, "kill", kill)
+        said = StringIO()
+        self.assertEqual(self.successResultOf(stop(Clock(), said, folders)), Status.DONE)
+        return said.getvalue()
+
+    def test_kept_only(self) -> None:
+        """What runs in a terminal is left alone, and it is said how to end it; all others are ended."""
+        kept, other = self.pretend("127.1.2", True), self.pretend("127.1.3", True)
+        terminal = self.pretend("127.1.4", False)
+        said = self.stopped()
+        self.assertIn(f"ended and removed {kept.folder}\n", said)
+        self.assertIn(f"ended and removed {other.folder}\n", said)
+        self.assertIn(f"{terminal.folder} runs in a terminal (process {os.getpid()}) and goes on", said)
+        self.assertEqual([one.folder for one in found()], [terminal.folder])
+
+    def test_only_terminal(self) -> None:
+        """If all that run are in terminals, nothing is ended, and that is a failure that says why."""
+        terminal, said = self.pretend("127.1.2", False), StringIO()
+        error = self.failureResultOf(stop(Clock(), said), NothingMatched)
+        self.assertIn("left running", str(error.value))
+        self.assertIn(f"clumpt demo --stop {terminal.folder}", said.getvalue())
+        self.assertTrue(terminal.folder.exists())
+
+    def test_named(self) -> None:
+        """Those that are named are ended, by folder or name, wherever they run, and no others."""
+        kept, other = self.pretend("127.1.2", True), self.pretend("127.1.3", True)
+        terminal = self.pretend("127.1.4", False)
+        said = self.stopped(terminal.folder)
+        self.assertEqual(said, f"clumpt: ended and removed {terminal.folder}\n")
+        self.assertEqual(self.stopped(Path(other.folder.name).absolute()).count("removed"), 1)
+        self.assertEqual([one.folder for one in found()], [kept.folder])
+
+    def test_stranger(self) -> None:
+        """Who names what is no demonstration is told which there are, and nothing is ended."""
+        kept = self.pretend("127.1.2", True)
+        stopping = stop(Clock(), StringIO(), [kept.folder, Path("/etc")])
+        error = self.failureResultOf(stopping, NothingMatched).value
+        self.assertEqual(str(error), f"etc is no demonstration of yours: {kept.folder.name}")
+        self.assertTrue(kept.folder.exists())
+
     def test_nothing_to_stop(self) -> None:
         """If there is nothing, that is said."""
         self.failureResultOf(stop(Clock(), StringIO()), NothingMatched)
 
     def test_does_not_end(self) -> None:
         """A demonstration that does not end is told with its process, and its folder stays."""
-        place = Place.make(Net("127.1.2"))
-        self.addCleanup(place.remove)
+        place = self.pretend("127.1.2", True)
         self.patch(demo.os, "kill", lambda pid, number: None)
         clock = Clock()
         stopping = stop(clock, StringIO())

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -42,11 +42,12 @@ class DemoOptions(AnyOrder, ToolOptions):
     @ivar words: as they were given.
     """
 
-    synopsis = "[FILE...] [options]"
+    synopsis = "[FILE...] [options] | --stop [FOLDER...]"
     longdesc = (
         "Runs a cluster of 20 peers on this machine, installs packages on it, and cleans up.  It needs no"
         " root, and touches nothing outside of a temporary folder.  FILE is a package to install on it:"
-        " first on the nodes of one group, then on all."
+        " first on the nodes of one group, then on all.  --stop ends those that were left running, or only"
+        " those in these FOLDERs."
     )
     optParameters: list[list[Any]] = [
         ["peers", "n", 20, "How many peers.", int],
@@ -71,11 +72,13 @@ class DemoOptions(AnyOrder, ToolOptions):
         super().parseOptions(options)
 
     def parseArgs(self, *files: str) -> None:
-        """Take the packages."""
+        """Take the packages, or the folders of what is to be stopped."""
         self.files = tuple(Path(file).absolute() for file in files)
 
     def postOptions(self) -> None:
         """Check the words."""
+        if self["stop"]:
+            return
         if self["directory"] not in KINDS:
             raise UsageError(f"--directory is one of {', '.join(KINDS)}, not {self['directory']}")
         if self["scenario"] not in ("", PAPER):
@@ -100,7 +103,7 @@ class DemoOptions(AnyOrder, ToolOptions):
         """Do it, and fire with the exit status."""
         stderr = sys.__stderr__ or nowhere()
         if self["stop"]:
-            return stop(reactor, stderr)
+            return stop(reactor, stderr, self.files)
         # The end of the terminal is to be cleaned up after, too.
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         report = os.environ.get(REPORT, "")
@@ -126,6 +129,7 @@ class DemoOptions(AnyOrder, ToolOptions):
             stdout.writelines(f"{line}\n" for line in (*lines, *([] if self["json"] else ["", *hints])))
             stdout.flush()
             if report:
+                wished.place.keep()
                 stay(status, report, wished.place.log)
                 await Deferred()
             return status
@@ -174,22 +178,43 @@ def more_hints() -> Iterator[str]:
 
 
 @deferred
-async def stop(reactor: Any, stderr: TextIO) -> int:
+async def stop(reactor: Any, stderr: TextIO, folders: Collection[Path] = ()) -> int:
     """
-    End the demonstrations of this user, and remove what others left that were cut off.
+    End the demonstrations of this user that were left running, and remove what others left that were cut off.
 
-    Fails with L{NothingMatched} if there are none, with L{BadInput} if one does not end.
+    @param folders: end only those in here, in the foreground or not; none for all in the background.
+
+    Fails with L{NothingMatched} if there are none such, with L{BadInput} if one does not end.
     """
     there = list(found())
-    for one in there:
+    chosen = _chosen(there, folders)
+    for one in chosen:
         if one.pid:
             await _end(one, reactor)
         await end_runs(one.folder, reactor)
         one.remove()
         stderr.write(f"clumpt: ended and removed {one.folder}\n")
-    if not there:
-        raise NothingMatched("no demonstration is running")
+    others = [] if folders else [one for one in there if one not in chosen]
+    for one in others:
+        stderr.write(
+            f"clumpt: {one.folder} runs in a terminal (process {one.pid}) and goes on;"
+            f" Ctrl-C there ends it, or clumpt demo --stop {one.folder}\n"
+        )
+    if not chosen:
+        raise NothingMatched("no demonstration was left running" if others else "no demonstration is running")
     return Status.DONE
+
+
+def _chosen(there: Sequence[Found], folders: Collection[Path]) -> Sequence[Found]:
+    """Those that are to be ended; raises L{NothingMatched} for a folder that is none."""
+    if not folders:
+        return [one for one in there if one.kept or not one.pid]
+    by_name = {one.folder.name: one for one in there}
+    try:
+        return [by_name[folder.name] for folder in folders]
+    except KeyError as stranger:
+        known = ", ".join(by_name) or "there are none"
+        raise NothingMatched(f"{stranger.args[0]} is no demonstration of yours: {known}") from stranger
 
 
 async def _end(one: Found, reactor: Any) -> None:

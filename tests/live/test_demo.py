@@ -162,6 +162,16 @@ class InterruptedTests(DemoCase):
         self.assertEqual(process.wait(LONGEST), 128 + signal.SIGTERM)
         self.assert_nothing_left()
 
+    def test_not_stopped(self) -> None:
+        """One in a terminal is not ended by --stop without its name, and ends by itself."""
+        process = self.start("demo", "-n", "2")
+        self.until(process, "peers start")
+        status, _, stderr = self.run_clumpt("demo", "--stop")
+        self.assertEqual(status, 7)
+        self.assertIn(f"(process {process.pid}) and goes on", stderr)
+        self.assertEqual(process.wait(LONGEST), 0)
+        self.assert_nothing_left()
+
     def test_killed(self) -> None:
         """What a killed demonstration left is found, not taken for one that runs, and cleaned up."""
         process = self.start("demo", "-n", "4", "--processes")

@@ -20,14 +20,21 @@ from clumpt.errors import BadInput, NothingMatched
 PREFIX = "clumpt-demo-"
 #: The file that holds the process id of a demonstration and is locked as long as it runs.
 _LOCK = "running"
+#: The file that tells one that is left running in the background from one in somebody's terminal.
+_KEPT = "kept"
 
 
 @frozen
 class Found:
-    """The folder of a demonstration, which may run (C{pid}) or have been cut off (0)."""
+    """
+    The folder of a demonstration, which may run (C{pid}) or have been cut off (0).
+
+    @ivar kept: was it left running, so that no terminal waits for its end?
+    """
 
     folder: Path
     pid: int
+    kept: bool = False
 
     @property
     def config(self) -> Path:
@@ -122,6 +129,10 @@ class Place:
         """Where the directory is."""
         return (f"ldaps://{self.net.directory}:{LDAPS}",)
 
+    def keep(self) -> None:
+        """It is left running, until somebody ends it."""
+        (self.folder / _KEPT).touch()
+
     def remove(self) -> None:
         """Leave nothing behind."""
         Found(self.folder, 0).remove()
@@ -133,7 +144,8 @@ def found() -> Iterator[Found]:
     folders = [path for path in Path(gettempdir()).glob(f"{PREFIX}*") if _ours(path)]
     for folder in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
         with suppress(FileNotFoundError), (folder / _LOCK).open() as file:
-            yield Found(folder.resolve(), 0 if _free(file) else int(file.read() or 0))
+            pid = 0 if _free(file) else int(file.read() or 0)
+            yield Found(folder.resolve(), pid, (folder / _KEPT).exists())
 
 
 def newest() -> Found:
