@@ -1,10 +1,13 @@
 """What an installation brings along agrees with the code."""
 
 import configparser
+import re
+import shutil
+import subprocess
 from importlib import import_module
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from clumpt.config import DEFAULT_PATH
 
@@ -16,6 +19,26 @@ def ini(name: str) -> configparser.ConfigParser:
     parser.optionxform = str
     parser.read(ROOT / name)
     return parser
+
+
+class SystemdTests(SynchronousTestCase):
+    """What systemd itself says of the unit files."""
+
+    def test_verify(self) -> None:
+        """It understands all that is in them, and knows every key."""
+        verify = shutil.which("systemd-analyze")
+        if verify is None:
+            raise SkipTest("this needs systemd-analyze: apt-get install systemd")
+        folder = Path(self.mktemp()).absolute()
+        folder.mkdir()
+        for unit in sorted((ROOT / "etc").glob("*.service")):
+            # Neither our programs nor our manual pages are installed here.
+            text = re.sub(r"(?m)^(ExecStart=)\S+", r"\1/bin/true", unit.read_text())
+            (folder / unit.name).write_text(re.sub(r"(?m)^Documentation=.*\n", "", text))
+            ended = subprocess.run(
+                [verify, "verify", str(folder / unit.name)], capture_output=True, text=True, timeout=60
+            )
+            self.assertEqual((ended.returncode, ended.stdout + ended.stderr), (0, ""), unit.name)
 
 
 class UnitFileTests(SynchronousTestCase):
@@ -42,6 +65,11 @@ class UnitFileTests(SynchronousTestCase):
             "System",
         )
         self.assertEqual([key for key in self.service if key.startswith(walls)], [])
+
+    def test_signals(self) -> None:
+        """It tells when it is started, and is reloaded by the signal that the daemon knows."""
+        self.assertEqual(self.service["Type"], "notify")
+        self.assertEqual(self.service["ExecReload"], "/bin/kill -HUP $MAINPID")
 
     def test_command(self) -> None:
         """It starts the daemon with the configuration that every other tool reads."""

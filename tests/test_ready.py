@@ -12,11 +12,11 @@ from clumpt.apps.ready import tell_systemd
 class ReadyTests(SynchronousTestCase):
     """L{tell_systemd}."""
 
-    def told(self, bound: str, named: str) -> bytes:
+    def told(self, bound: str, named: str, status: str = "") -> bytes:
         with socket(AF_UNIX, SOCK_DGRAM) as waiting:
             waiting.bind(bound)
             waiting.settimeout(0)
-            tell_systemd({"NOTIFY_SOCKET": named})
+            tell_systemd({"NOTIFY_SOCKET": named}, status)
             return waiting.recv(100)
 
     def test_file(self) -> None:
@@ -30,6 +30,15 @@ class ReadyTests(SynchronousTestCase):
         """Whoever waits at an abstract socket is told."""
         name = f"clumpt-test-{id(self)}"
         self.assertEqual(self.told(f"\0{name}", f"@{name}"), b"READY=1")
+
+    def test_status(self) -> None:
+        """What is to be shown as the status is told along."""
+        name = f"clumpt-test-{id(self)}"
+        self.assertEqual(self.told(f"\0{name}", f"@{name}", "n1 is up"), b"READY=1\nSTATUS=n1 is up")
+
+    def test_deaf(self) -> None:
+        """Nobody at the socket that is named is no reason to fail."""
+        tell_systemd({"NOTIFY_SOCKET": f"@clumpt-test-nobody-{id(self)}"})
 
     def test_nobody(self) -> None:
         """Without systemd nothing is said to anybody."""

@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
@@ -27,6 +28,7 @@ from clumpt.aio import deferred
 from clumpt.apps.identity import secured
 from clumpt.apps.install_helper import rules_of
 from clumpt.apps.oneshot import Status, ToolOptions, status_of, steady
+from clumpt.apps.ready import tell_systemd
 from clumpt.apps.rooms import read, real_directory
 from clumpt.config import DEFAULT_PATH, Config
 from clumpt.configfile import load
@@ -45,6 +47,8 @@ from clumpt.store.repository import FileRepository
 from clumpt.store.storage import DiskStorage
 from clumpt.trust.keyring import Keyring
 
+#: Seconds after which a start is taken to wait for the directory, and whoever began it waits no longer.
+PATIENCE = 20.0
 #: Starts the install helper of this very Clumpt, which need not be on the path of other processes.
 _HELPER = (
     "import sys; sys.path[0] = sys.argv.pop(1); from clumpt.apps.install_helper import main; sys.exit(main())"
@@ -239,6 +243,7 @@ class Daemon(Service):
     The peer as a service: starts, reloads and ends it.
 
     @ivar ended: called with the exit status when the peer cannot start.
+    @ivar started: called with how it is, once the peer is up, and before that if the start takes long.
     """
 
     path: Path
@@ -246,6 +251,7 @@ class Daemon(Service):
     _reactor: Any
     _node: Callable[[Config, Any], Node]
     _ended: Callable[[int], None]
+    _started: Callable[[str], None]
     _peer: Peer | None = field(default=None, init=False)
     _security: ISecurity | None = field(default=None, init=False)
     log = Logger()
@@ -264,9 +270,18 @@ class Daemon(Service):
             # Asked to end meanwhile, when there was nothing to close yet.
             await self._peer.stop()
             return
-        await self._peer.agent.start()
+        await self._come_up(self._peer.agent)
+
+    async def _come_up(self, agent: Agent) -> None:
+        late = self._reactor.callLater(PATIENCE, self._started, "waiting for the directory")
+        try:
+            await agent.start()
+        finally:
+            if late.active():
+                late.cancel()
         if self.running:
-            self.log.info("{peer} is up", peer=self._peer.agent.name)
+            self.log.info("{peer} is up", peer=agent.name)
+            self._started(f"{agent.name} is up")
 
     def _failed(self, failure: Failure) -> None:
         if not self.running:
@@ -323,7 +338,7 @@ def makeService(options: Options) -> Daemon:
             config, reactor, lambda call, *words: deferToThreadPool(reactor, disk, call, *words), path
         )
 
-    daemon = Daemon(path, options.config, reactor, node, ended)
+    daemon = Daemon(path, options.config, reactor, node, ended, partial(tell_systemd, os.environ))
     # Python calls this between any two instructions: let the reactor take it from there.
     signal.signal(signal.SIGHUP, lambda *_: reactor.callFromThread(daemon.reload))
     return daemon

@@ -186,6 +186,7 @@ def be_peer(order: Order) -> int:
             reactor,
             lambda config, own: daemon.real_node(config, own, execute, path, forks),
             end,
+            lambda status: None,
         )
         reactor.callWhenRunning(serving.startService)
         reactor.callWhenRunning(look)

@@ -1,9 +1,11 @@
 """The daemon as a process: how it starts, refuses to, reloads, ends, and survives (R21, R27-R30, R95)."""
 
+import os
 import shutil
 import signal
 from pathlib import Path
 from random import Random
+from socket import AF_UNIX, SOCK_DGRAM, socket
 
 from twisted.internet import reactor
 
@@ -36,6 +38,26 @@ class StartTests(DaemonCase):
             self.assertNotIn("Traceback", daemon.said)
         leftovers = [path.name for path in self.folder.iterdir() if path.suffix in (".tap", ".pid")]
         self.assertEqual(leftovers, [])
+
+    @deferred
+    async def test_told(self) -> None:
+        """systemd is told when the peer is up, and never of one that cannot start."""
+        name = f"clumpt-test-{os.getpid()}-{id(self)}"
+        with socket(AF_UNIX, SOCK_DGRAM) as waiting:
+            waiting.bind(f"\0{name}")
+            waiting.settimeout(0)
+            self.environment["NOTIFY_SOCKET"] = f"@{name}"
+            self.configure("n1", more="[limits]\nquota = many\n")
+            await self.refuses("n1", 2, "quota must be")
+            self.assertRaises(BlockingIOError, waiting.recv, 100)
+            self.configure("n1")
+            await self.up("n1")
+            while True:
+                try:
+                    self.assertEqual(waiting.recv(100), b"READY=1\nSTATUS=n1 is up")
+                    return
+                except BlockingIOError:
+                    await sleep(reactor, 0.02)
 
     @deferred
     async def test_reload_bad(self) -> None:
