@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from attrs import evolve, field, frozen
 
+from clumpt import expiry
 from clumpt.idset import IdSet
 from clumpt.model import MOST_FAILURES, Failure, GroupName, PeerName, PeerStatus, Seq, State, Update
 
@@ -151,7 +152,7 @@ def lag(seq: Seq, target: Target, status: PeerStatus | None, now: float) -> str:
         return doubt
     if status.head < seq:
         return f"knows updates up to {status.head}"
-    if status.reason:
+    if status.reason and expiry.told(status.reason) is None:
         return status.reason
     first = status.settled + 1
     return f"is at update {first}" if first < seq else "fetching or running"

@@ -17,6 +17,7 @@ FLOORS = {
         "configtext",
         "connectivity",
         "errors",
+        "expiry",
         "graph",
         "hours",
         "idset",

@@ -4,6 +4,7 @@ from attrs import evolve
 
 from clumpt.apps.conf_alter import set_groups
 from clumpt.apps.conf_check import check
+from clumpt.expiry import worry
 from clumpt.model import GroupName, PeerName, PeerStatus, Settings
 from clumpt.trust.pki import ADMIN, SUBMITTER
 from clumpt.trust.signer import Signer
@@ -71,6 +72,17 @@ class CheckTests(CheckCase):
         self.now = NOW - DAY
         self.assertTrue([line for line in self.found("fail", status=3) if "clock" in line])
 
+    def test_nodes_certificates(self) -> None:
+        """Certificates of nodes that end soon, or have ended since, by what the nodes last said."""
+        for name, days in (("n01", 10), ("n02", 10), ("n03", 20)):
+            self.report(name, reason=worry(NOW + days * DAY, NOW))
+        lines = self.found("warn", "fail", status=0)
+        self.assertEqual(len(lines), 2, lines)
+        self.assertIn("those of n[01-02] are good for 10 days -> clumptconf renew n[01-02], and", lines[0])
+        self.now = NOW + 11 * DAY
+        (line,) = self.found("fail", status=3)
+        self.assertIn("those of n[01-02] have ended -> clumptconf renew n[01-02], and unpack", line)
+
     def test_missing_certificate(self) -> None:
         """A certificate that is missing or spoilt."""
         self.env.keys.places.pair("submitter")[0].unlink()
@@ -125,11 +137,13 @@ class CheckTests(CheckCase):
         self.report("n01", seen=int(NOW) - 1000)
         self.report("n02", state="isolated", reason="no member can be reached")
         self.report("n03", state="stopped")
+        self.report("n04", reason="no room for a package of 5 bytes")
         lines = self.found("warn", "fail", status=3)
-        self.assertEqual(len(lines), 3, lines)
+        self.assertEqual(len(lines), 4, lines)
         self.assertIn("never reported: n13", lines[0])
         self.assertIn("not seen for 900 s: n01", lines[1])
         self.assertIn("n02 isolated: no member can be reached -> clumptconf show n02", lines[2])
+        self.assertIn("n04 active, but: no room for a package", lines[3])
 
 
 class GraphTests(CheckCase):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent import queue
+from clumpt.expiry import worry
 from clumpt.idset import IdSet
 from clumpt.model import MOST_FAILURES, Action, Failure, GroupName, PeerName, PeerStatus, State, Update
 from clumpt.progress import STUCK, Progress, Stage, Target, age, picture, progress, retries_among
@@ -72,6 +73,8 @@ class ProgressTests(SynchronousTestCase):
             ),
             (status(head=4, settled=4), "knows updates up to 4"),
             (status(head=5, settled=4, reason="the disk is full"), "the disk is full"),
+            # A certificate that ends is no reason to lag.
+            (status(head=5, settled=4, reason=worry(NOW, NOW)), "fetching or running"),
             (status(head=6, settled=2, above="4,6"), "is at update 3"),
             (status(head=6, settled=4), "fetching or running"),
         ):

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from io import StringIO
 from pathlib import Path
 
@@ -177,6 +178,14 @@ class IdentityTests(SynchronousTestCase):
     def test_expired(self) -> None:
         """An expired certificate is named."""
         self.refused(IdentityError, "submitter.pem has expired", self.config, MADE + 11 * 365 * 86400)
+
+    def test_ends_soon(self) -> None:
+        """One that ends soon is told with the command that makes a new one, and used."""
+        self.patch(time, "time", lambda: MADE + 3640 * 86400)
+        said = StringIO()
+        desk = real_desk(load(self.out / "clumpt.ini"), MemoryReactorClock(), StringIO(), said)
+        self.assertEqual(desk.name, SUBMITTER)
+        self.assertIn("its certificate ends on 2037-01-12 08:00 UTC; clumptconf renew", said.getvalue())
 
     def test_of_another(self) -> None:
         """So is one of another authority."""

@@ -57,6 +57,7 @@ class Agent:
 
     @ivar wall: seconds since the epoch, to show.
     @ivar mended: given if the journal was lost; called once nothing can be run twice for it.
+    @ivar worry: what is to be said of this node besides, if it is well otherwise; empty for nothing.
     """
 
     name: PeerName
@@ -71,6 +72,7 @@ class Agent:
     _installer: IInstaller
     _keyring: IKeyring
     _mended: Callable[[], None] | None = None
+    _worry: Callable[[], str] = lambda: ""
     chain: Chain = field(init=False)
     agenda: Agenda = field(init=False)
     roster: Roster = field(init=False)
@@ -378,7 +380,7 @@ class Agent:
 
     def status(self) -> PeerStatus:
         """What this peer says of itself now."""
-        state, reason = "active", self.sync.directory_trouble
+        state, reason = "active", self.sync.directory_trouble or self._worry()
         if self._hindrances:
             reason = next(iter(self._hindrances.values()))
         if self.sync.isolated and not self._network.links():

@@ -73,6 +73,7 @@ async def _directory(env: Environment) -> list[Finding]:
     now = env.now()
     findings += conf_findings.clock(statuses, now)
     findings += conf_findings.statements(site)
+    findings += conf_findings.certificates(statuses, now)
     findings += conf_findings.states(site, statuses, now)
     findings += conf_findings.graph(site, env.random)
     return findings

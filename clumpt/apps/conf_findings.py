@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import StrEnum
 from random import Random
 
 from attrs import frozen
 from cryptography import x509
 
+from clumpt import expiry
 from clumpt.apps.conf_env import Site
 from clumpt.apps.nodes import fold
 from clumpt.connectivity import bearing, degrees, strongly_connected, weak_points, within
@@ -16,8 +17,7 @@ from clumpt.errors import BadDocument, Untrusted
 from clumpt.graph import members, wired
 from clumpt.model import GroupName, Peer, PeerName, PeerStatus
 
-#: Seconds before its end that a certificate is warned of; and that clocks may differ.
-SOON = 30 * 86400.0
+#: Seconds that clocks may differ.
 SKEW = 60.0
 #: A peer that did not report for so many intervals is missing.
 INTERVALS = 3
@@ -57,7 +57,7 @@ def certificate(subject: str, found: x509.Certificate, now: float, mend: str) ->
         return Finding(Level.FAIL, subject, "not valid yet", "set this machine's clock")
     if now > ends:
         return Finding(Level.FAIL, subject, "it has expired", mend)
-    level = Level.WARN if ends - now < SOON else Level.OK
+    level = Level.WARN if ends - now < expiry.SOON else Level.OK
     left = f"good for {(ends - now) / 86400:.0f} days"
     return Finding(level, subject, left, mend if level is Level.WARN else "")
 
@@ -94,6 +94,23 @@ def statements(site: Site) -> Iterator[Finding]:
         yield Finding(Level.OK, "statements", f"{len(site.peers)} are signed and good")
 
 
+def certificates(statuses: Mapping[PeerName, PeerStatus], now: float) -> Iterator[Finding]:
+    """Do the certificates of nodes end, by what these said of themselves?"""
+    ends: dict[float, list[PeerName]] = {}
+    for name, status in statuses.items():
+        if (end := expiry.told(status.reason)) is not None:
+            ends.setdefault(end, []).append(name)
+    for end, names in sorted(ends.items()):
+        left = f"{(end - now) / 86400:.0f} days"
+        over = end < now
+        text = f"those of {fold(names)} " + ("have ended" if over else f"are good for {left}")
+        level = Level.FAIL if over else Level.WARN
+        mend = f"clumptconf renew {fold(names)}, and unpack the new bundles there"
+        yield Finding(level, "certificates", text, mend)
+    if not ends:
+        yield Finding(Level.OK, "certificates", "no node says that its own ends soon")
+
+
 def states(site: Site, statuses: Mapping[PeerName, PeerStatus], now: float) -> Iterator[Finding]:
     """Has each node reported lately, and is it well?"""
     nodes = wired(site.peers)
@@ -107,16 +124,23 @@ def states(site: Site, statuses: Mapping[PeerName, PeerStatus], now: float) -> I
     if missing:
         text = f"not seen for {late:g} s: {fold(missing)}"
         yield Finding(Level.WARN, "peers", text, "look whether they are up, and clumptd runs there")
-    troubled: dict[str, list[PeerName]] = {}
-    for status in reported:
-        if status.state not in ("active", "stopped") and status.peer not in missing:
-            troubled.setdefault(f"{status.state}: {status.reason or 'no reason given'}", []).append(
-                status.peer
-            )
-    for why, names in sorted(troubled.items()):
-        yield Finding(Level.FAIL, "peers", f"{fold(names)} {why}", f"clumptconf show {fold(names)}")
-    if not (silent or missing or troubled):
+    said = list(_complaints(status for status in reported if status.peer not in missing))
+    yield from said
+    if not (silent or missing or said):
         yield Finding(Level.OK, "peers", f"{len(nodes)} reported within {late:g} s")
+
+
+def _complaints(statuses: Iterable[PeerStatus]) -> Iterator[Finding]:
+    """What nodes that report have to say of themselves, but for their certificates."""
+    said: dict[tuple[Level, str], list[PeerName]] = {}
+    for status in statuses:
+        if status.state == "active" and status.reason and expiry.told(status.reason) is None:
+            said.setdefault((Level.WARN, f"active, but: {status.reason}"), []).append(status.peer)
+        elif status.state not in ("active", "stopped"):
+            why = f"{status.state}: {status.reason or 'no reason given'}"
+            said.setdefault((Level.FAIL, why), []).append(status.peer)
+    for (level, why), names in sorted(said.items()):
+        yield Finding(level, "peers", f"{fold(names)} {why}", f"clumptconf show {fold(names)}")
 
 
 def graph(site: Site, random: Random) -> Iterator[Finding]:

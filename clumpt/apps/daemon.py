@@ -16,7 +16,7 @@ from typing import Any
 from attrs import define, field, frozen
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorProcess
+from twisted.internet.interfaces import IDelayedCall, IReactorProcess
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -25,7 +25,7 @@ from twisted.python.threadpool import ThreadPool
 from clumpt.agent.agent import Agent
 from clumpt.agent.manners import Manners
 from clumpt.aio import deferred
-from clumpt.apps.identity import secured
+from clumpt.apps.identity import Expiry, secured
 from clumpt.apps.install_helper import rules_of
 from clumpt.apps.oneshot import Status, ToolOptions, status_of, steady
 from clumpt.apps.ready import tell_systemd
@@ -49,6 +49,8 @@ from clumpt.trust.keyring import Keyring
 
 #: Seconds after which a start is taken to wait for the directory, and whoever began it waits no longer.
 PATIENCE = 20.0
+#: Seconds between two warnings that the certificate ends.
+WARN = 86400.0
 #: Starts the install helper of this very Clumpt, which need not be on the path of other processes.
 _HELPER = (
     "import sys; sys.path[0] = sys.argv.pop(1); from clumpt.apps.install_helper import main; sys.exit(main())"
@@ -67,6 +69,7 @@ class Node:
     @ivar installer: made once the journal is open: it is given the root documents in force.
     @ivar in_thread: runs slow work on the disk; fires with its result.
     @ivar mended: given if the journal was lost; called once nothing can be run twice for it.
+    @ivar worry: what there is to be said of this node besides; empty for nothing.
     """
 
     root: bytes
@@ -80,6 +83,7 @@ class Node:
     installer: Callable[[Callable[[], Sequence[bytes]]], IInstaller]
     in_thread: Callable[..., Deferred[Any]]
     mended: Callable[[], None] | None = None
+    worry: Callable[[], str] = lambda: ""
 
 
 @define(eq=False)
@@ -157,6 +161,7 @@ async def build(config: Config, node: Node) -> Peer:
         node.installer(node.journal.roots),
         keyring,
         node.mended,
+        node.worry,
     )
     return Peer(agent, directory, node.journal)
 
@@ -213,6 +218,7 @@ def real_node(
         installer,
         in_thread,
         journal.mended if damaged is not None else None,
+        Expiry(config.tls.certificate, time.time).worry,
     )
 
 
@@ -254,6 +260,7 @@ class Daemon(Service):
     _started: Callable[[str], None]
     _peer: Peer | None = field(default=None, init=False)
     _security: ISecurity | None = field(default=None, init=False)
+    _warning: IDelayedCall | None = field(default=None, init=False)
     log = Logger()
 
     def startService(self) -> None:
@@ -270,7 +277,16 @@ class Daemon(Service):
             # Asked to end meanwhile, when there was nothing to close yet.
             await self._peer.stop()
             return
+        self._warn(node)
         await self._come_up(self._peer.agent)
+
+    def _warn(self, node: Node) -> None:
+        """Say at once, and then daily, that the certificate ends."""
+        if worry := node.worry():
+            self.log.warn(
+                "{worry}: clumptconf renew {peer} makes a new one", worry=worry, peer=self.config.peer.name
+            )
+        self._warning = self._reactor.callLater(WARN, self._warn, node)
 
     async def _come_up(self, agent: Agent) -> None:
         late = self._reactor.callLater(PATIENCE, self._started, "waiting for the directory")
@@ -296,6 +312,8 @@ class Daemon(Service):
     def stopService(self) -> Deferred[None] | None:
         """End cleanly; fires when all is closed."""
         super().stopService()
+        if self._warning is not None and self._warning.active():
+            self._warning.cancel()
         return self._peer.stop() if self._peer is not None else None
 
     def reload(self) -> None:

@@ -15,6 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 
+from clumpt import expiry
 from clumpt.agent.visitor import Greeting
 from clumpt.aio import deferred
 from clumpt.apps.ask import answer
@@ -40,7 +41,7 @@ from clumpt.protocols.limits import Limits
 from clumpt.protocols.tls import TlsSecurity
 from clumpt.trust.files import read
 from clumpt.trust.keyring import Keyring
-from clumpt.trust.pki import expires
+from clumpt.trust.pki import SUBMITTER, expires
 from clumpt.trust.signer import Signer
 
 #: Where the passphrase of the submit key is looked for, if it has one.
@@ -164,29 +165,32 @@ class Desk:
 def real_desk(config: Config, reactor: Any, stdout: TextIO, stderr: TextIO) -> Desk:
     """The desk that C{config} describes; raises L{clumpt.errors.ClumptError}."""
     config = as_tool(config, SUBMITTER_FILES)
-    check_identity(config, time.time())
+    now = time.time()
+    ends = check_identity(config, now)
     security = TlsSecurity(reactor, config.tls.ca, config.tls.certificate, config.tls.key)
+    screen = Screen(stdout, stderr, _asking(reactor))
+    name = security.own[0]
+    if worry := expiry.worry(ends, now):
+        screen.say(f"{name}: {worry}; clumptconf renew {name} makes a new one")
     random = SystemRandom()
     submit = config.submit
 
     def network(listening: bool) -> Network:
         ports = (submit.notify_port, submit.update_port) if listening else None
-        return Network(
-            reactor, reactor, random, security, security.own[0], submit.listen, ports, Limits(idle=600.0)
-        )
+        return Network(reactor, reactor, random, security, name, submit.listen, ports, Limits(idle=600.0))
 
     return Desk(
         config,
         reactor,
         random,
         time.time,
-        security.own[0],
+        name,
         read(config.trust.root),
         real_directory(config, reactor),
         network,
         lambda: submit_key(submit.key),
         lambda call, *words: deferToThreadPool(reactor, reactor.getThreadPool(), call, *words),
-        Screen(stdout, stderr, _asking(reactor)),
+        screen,
     )
 
 
@@ -201,8 +205,8 @@ def submit_key(path: Path) -> ISigner:
     return Signer.load(path, passphrase.encode() if passphrase else None)
 
 
-def check_identity(config: Config, now: float) -> None:
-    """Raise L{IdentityError} if our certificate can be no use to anybody."""
+def check_identity(config: Config, now: float) -> float:
+    """When our certificate ends; raises L{IdentityError} if it can be no use to anybody."""
     certificate = config.tls.certificate
     try:
         ours = x509.load_pem_x509_certificate(read(certificate))
@@ -210,9 +214,10 @@ def check_identity(config: Config, now: float) -> None:
     except ValueError as wrong:
         raise ConfigurationError(f"{certificate} or {config.tls.ca} is no certificate in PEM") from wrong
     if expires(ours) < now:
-        raise IdentityError(f"{certificate} has expired; clumptconf renews it")
+        raise IdentityError(f"{certificate} has expired; clumptconf renew {SUBMITTER} makes a new one")
     if not any(_issued(ours, authority) for authority in authorities):
         raise IdentityError(f"{certificate} is not of the authority in {config.tls.ca}")
+    return expires(ours)
 
 
 def _issued(ours: x509.Certificate, authority: x509.Certificate) -> bool:

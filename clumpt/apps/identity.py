@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
+from attrs import define, field
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from twisted.internet.interfaces import IReactorTime
 
+from clumpt import expiry
 from clumpt.config import Config
 from clumpt.errors import BadDocument, ConfigurationError, IdentityError, Untrusted
 from clumpt.protocols.tls import TlsSecurity
 from clumpt.trust.keyring import Keyring
+from clumpt.trust.pki import expires
+
+
+@define(eq=False)
+class Expiry:
+    """
+    Knows when the certificate of this node ends.
+
+    @ivar path: its file, which a renewal replaces.
+    @ivar now: seconds since the epoch.
+    """
+
+    path: Path
+    _now: Callable[[], float]
+    _read: tuple[int, float] = field(default=(0, 0.0), init=False)
+
+    def worry(self) -> str:
+        """What to say if it ends soon, or has ended; empty if it does not, or cannot be read just now."""
+        try:
+            changed = self.path.stat().st_mtime_ns
+            if changed != self._read[0]:
+                self._read = changed, expires(x509.load_pem_x509_certificate(self.path.read_bytes()))
+        except (OSError, ValueError):
+            # What that means the next reload or start tells.
+            return ""
+        return expiry.worry(self._read[1], self._now())
 
 
 def secured(config: Config, root: bytes, reactor: IReactorTime, now: float) -> TlsSecurity:

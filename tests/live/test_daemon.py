@@ -7,13 +7,15 @@ from pathlib import Path
 from random import Random
 from socket import AF_UNIX, SOCK_DGRAM, socket
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet import reactor
 
 from clumpt.aio import deferred, sleep
 from clumpt.apps.conf_init import NewDeployment, create
-from clumpt.apps.conf_keys import Places
+from clumpt.apps.conf_keys import Places, load_certificate
+from clumpt.expiry import told
 from clumpt.model import PeerName, State
-from clumpt.trust.pki import Authority, Identity, Validity
+from clumpt.trust.pki import Authority, Identity, Validity, expires
 from tests.live.daemons import BEGAN, DEPLOYMENT, SCRIPT, TWISTD, DaemonCase
 from tests.live.debs import make_deb
 
@@ -58,6 +60,22 @@ class StartTests(DaemonCase):
                     return
                 except BlockingIOError:
                     await sleep(reactor, 0.02)
+
+    @deferred
+    async def test_certificate_ends(self) -> None:
+        """A certificate that ends soon is warned of, also in the directory, until another one is there."""
+        certificate, _ = self.pair("n1")
+        authority = Authority(DEPLOYMENT, Identity.load(*Places.below(self.folder).pair("ca")))
+        kept, good = load_certificate(certificate), certificate.read_bytes()
+        short = authority.renew(kept, Validity(reactor.seconds(), 10.0))
+        certificate.write_bytes(short.public_bytes(Encoding.PEM))
+        daemon = await self.up("n1")
+        ends = told((await self.reports("n1", lambda status: status is not None)).reason)
+        self.assertEqual(ends, expires(short) // 60 * 60)
+        self.assertIn("clumptconf renew n1 makes a new one", daemon.said)
+        certificate.write_bytes(good)
+        daemon.send(signal.SIGHUP)
+        await self.reports("n1", lambda status: status is not None and not status.reason)
 
     @deferred
     async def test_reload_bad(self) -> None:

@@ -24,8 +24,8 @@ from clumpt.model import Address, GroupName, PeerName
 INTEL, AMD, ALL = GroupName("intel"), GroupName("amd"), GroupName("all")
 #: Seconds over which a peer gathers what it reports, if a demonstration is watched.
 _REPORT_DELAY = "0.1"
-#: Days for which certificates are good.
-_DAYS = 30.0
+#: Days for which certificates are good: so many that nobody is warned of their end.
+_DAYS = 90.0
 
 
 @frozen
