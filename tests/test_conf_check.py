@@ -112,7 +112,7 @@ class CheckTests(CheckCase):
         """A directory that lacks something of the schema."""
         self.setup.missing = ["attribute type clumptRack is missing"]
         (line,) = self.found("fail", status=3)
-        self.assertIn("clumptconf schema", line)
+        self.assertIn("clumptconf schema --format", line)
 
     def test_clock(self) -> None:
         """A report from the future."""

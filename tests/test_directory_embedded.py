@@ -9,17 +9,20 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from clumpt.errors import DirectoryRefused, IdentityError
 from clumpt.interfaces import IDirectory
+from clumpt.ldap import schema
 from clumpt.ldap.bootstrap import bootstrap
 from clumpt.ldap.connection import Servers
 from clumpt.ldap.directory import LdapDirectory
 from clumpt.ldap.dn import Tree
 from clumpt.ldap.embedded.server import EmbeddedDirectory
 from clumpt.ldap.embedded.store import Store
+from clumpt.ldap.schema import Schema
 from clumpt.ldap.servers import Credentials, External, Simple, Uri
 from clumpt.model import PeerName, Settings
 from clumpt.testing.contracts.directory import SETTINGS, DirectoryContract
 from tests.embedded_case import PASSWORDS, SCHEMA
 from tests.ldap_pipe import ADMIN, Farm, Place
+from tests.old_schema import OLD_PEER, OldSchema
 
 SUBMITTER = Simple("cn=submitter,o=clumpt", "submit")
 
@@ -27,10 +30,10 @@ SUBMITTER = Simple("cn=submitter,o=clumpt", "submit")
 class Home:
     """An embedded server in memory, and directories on it."""
 
-    def __init__(self, base: str = "o=clumpt") -> None:
+    def __init__(self, base: str = "o=clumpt", known: Schema = SCHEMA) -> None:
         self.farm = Farm()
         self.tree = Tree(base)
-        self.store = Store(base, SCHEMA, None)
+        self.store = Store(base, known, None)
         admin, submitter = PASSWORDS.hashed(ADMIN.password.encode()), PASSWORDS.hashed(b"submit")
         self.store.fill(bootstrap(base, admin, SETTINGS, submitter))
         self.server = EmbeddedDirectory(
@@ -65,6 +68,14 @@ class EmbeddedDirectoryTests(DirectoryContract, TestCase):
 
     def other_view(self, directory: IDirectory) -> Deferred[IDirectory]:
         return succeed(self.home.directory(SUBMITTER))
+
+
+class OldSchemaTests(OldSchema, TestCase):
+    """The embedded server of an older Clumpt."""
+
+    def make_old(self, source: str) -> Deferred[tuple[LdapDirectory, LdapDirectory]]:
+        home = Home(known=schema.parse(schema.text("core.schema")) | schema.parse(source))
+        return succeed((home.directory(ADMIN), home.directory(External(), f"CN={OLD_PEER}")))
 
 
 class SetupTests(SynchronousTestCase):

@@ -249,22 +249,22 @@ class SchemaTests(DirectoryCase):
     def test_lacking(self) -> None:
         """Each missing or different definition is named."""
         self.assertIn(
-            "attribute type clumptseq is missing",
+            "attribute type clumptSeq is missing",
             self.with_definitions(lambda text: text.replace("NAME 'clumptSeq'", "NAME 'other'")),
         )
         self.assertIn(
-            "object class clumptpeer is missing",
+            "object class clumptPeer is missing",
             self.with_definitions(lambda text: text.replace("'clumptPeer'", "'other'")),
         )
         (old,) = self.with_definitions(
             lambda text: text.replace("clumptrack", "cn") if "'clumptPeer'" in text else text
         )
-        self.assertIn("clumptpeer is older", old)
-        self.assertIn("lacks clumptrack", old)
+        self.assertIn("clumptPeer is older", old)
+        self.assertIn("lacks clumptRack", old)
         (other,) = self.with_definitions(
             lambda text: text.replace("( ", "( 9", 1) if "'clumptRack'" in text else text
         )
-        self.assertIn("clumptrack is not Clumpt's", other)
+        self.assertIn("clumptRack is not Clumpt's", other)
 
     def test_silent(self) -> None:
         """A server that does not tell is a problem too."""

@@ -84,14 +84,14 @@ class AskTests(WireCase):
             (4, Refusal, "olcLimits"),
             (10, Refusal, "replica"),
             (13, Refusal, "TLS"),
-            (17, Refusal, "load clumpt.schema"),
+            (17, Refusal, "clumptconf check tells"),
             (32, Refusal, "base"),
             (49, Refusal, "password"),
             (50, Refusal, "right"),
             (51, DirectoryUnavailable, "busy"),
             (52, DirectoryUnavailable, "busy"),
             (53, Refusal, "replica"),
-            (65, Refusal, "load clumpt.schema"),
+            (65, Refusal, "clumptconf check tells"),
             (80, Refusal, "refused"),
             (122, Refusal, "refused"),
         ]:
@@ -108,7 +108,7 @@ class AskTests(WireCase):
         said = b"objectClass: value #0 invalid per syntax"
         self.answering(pureldap.LDAPAddResponse(resultCode=21, errorMessage=said))
         error = self.failureResultOf(self.ask(), Refusal).value
-        self.assertIn("load clumpt.schema", str(error))
+        self.assertIn("clumptconf check tells", str(error))
 
     def test_accepted_codes(self) -> None:
         """The caller may say which codes it can go on with."""

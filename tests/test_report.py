@@ -6,6 +6,7 @@ from random import Random
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.job import Agenda
@@ -95,6 +96,16 @@ class ReporterTests(SynchronousTestCase):
         self.directory.server.read_only = False
         self.clock.advance(2 * RETRY_MOST)
         self.assertEqual(self.told(), 2)
+
+    def test_refused_once(self) -> None:
+        """Why a report is refused is logged once, and again only if it was taken meanwhile."""
+        server = self.directory.server
+        with capturedLogs() as logged:
+            for server.read_only in (True, True, True, False, True):
+                self.successResultOf(self.reporter.send())
+        self.assertEqual(len(logged), 2, logged)
+        self.assertIn("refuses", logged[0]["log_format"])
+        self.reporter.stop()
 
     def test_stopped(self) -> None:
         """After the end nothing is said any more, and no timer is left."""

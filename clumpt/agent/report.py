@@ -74,6 +74,8 @@ class Reporter:
     _sending: Deferred[None] | None = field(default=None, init=False)
     _retry: float = field(default=RETRY, init=False)
     _stopped: bool = field(default=False, init=False)
+    #: What the directory said no to, so that it is logged once.
+    _refused: str = field(default="", init=False)
     _log = Logger()
 
     def wake(self) -> None:
@@ -113,10 +115,10 @@ class Reporter:
             self._log.warn("the directory could not be told, trying again: {trouble}", trouble=trouble)
             again = self._retry = min(self._retry * 2, RETRY_MOST)
         except DirectoryRefused as no:
-            self._log.error("the directory refuses this peer's report: {no}", no=no)
+            self._complain(str(no))
             again = RETRY_MOST
         else:
-            self._retry = RETRY
+            self._retry, self._refused = RETRY, ""
             if not self._stopped:
                 self._note(changes)
         finally:
@@ -127,6 +129,11 @@ class Reporter:
             self._later(again * self._random.uniform(0.5, 1.5))
         elif self._journal.changes() > changes:
             self.wake()
+
+    def _complain(self, no: str) -> None:
+        if no != self._refused:
+            self._log.error("the directory refuses this peer's report, trying again: {no}", no=no)
+        self._refused = no
 
     def _note(self, changes: int) -> None:
         try:

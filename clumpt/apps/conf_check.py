@@ -14,6 +14,12 @@ from clumpt.apps.oneshot import Status, status_of
 from clumpt.errors import BadInput, ClumptError
 from clumpt.trust.signer import Signer
 
+#: How a directory comes by the schema, or its newest version.
+SCHEMA = (
+    "start the new version of clumpt-directory; for OpenLDAP: clumptconf schema --format ldif if it has"
+    " none, --format upgrade if it has an older one, as docs/directory.md tells"
+)
+
 
 @deferred
 async def check(env: Environment) -> int:
@@ -62,7 +68,7 @@ async def _directory(env: Environment) -> list[Finding]:
     findings = []
     missing = await env.setup.verify_schema()
     for line in missing:
-        findings.append(Finding(Level.FAIL, "schema", line, "clumptconf schema --format ldif"))
+        findings.append(Finding(Level.FAIL, "schema", line, SCHEMA))
     if not missing:
         findings.append(Finding(Level.OK, "schema", "the directory has all of it"))
     site = await survey(env)

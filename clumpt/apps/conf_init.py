@@ -177,9 +177,8 @@ async def publish(env: Environment) -> None:
     """
     keyring = env.keys.keyring()
     if missing := await env.setup.verify_schema():
-        raise DirectoryRefused(
-            "\n".join([*missing, "load the schema first: clumptconf schema --format ldif prints it"])
-        )
+        mend = "load it first: clumptconf schema --format ldif, or --format upgrade if it is only too old"
+        raise DirectoryRefused("\n".join([*missing, mend]))
     await env.setup.initialise(Settings(keyring.deployment))
     published = await env.directory.root_documents()
     if published:

@@ -30,6 +30,7 @@ _UNPACKED = ["unpacked", None, "Write a folder for each node instead of a tar ar
 _SCHEMAS = {
     "schema": "clumpt.schema",
     "ldif": "clumpt.ldif",
+    "upgrade": "upgrade.ldif",
     "slapd": "slapd.ldif",
     "base": "base.ldif",
     "status": "status.ldif",

@@ -8,6 +8,7 @@ from functools import partial
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from clumpt.aio import deferred
@@ -18,13 +19,16 @@ from clumpt.ldap import codec, layout, requests
 from clumpt.ldap.connection import Servers
 from clumpt.ldap.dn import Tree
 from clumpt.ldap.entries import Entries, Where
+from clumpt.ldap.requests import Attributes
 from clumpt.ldap.results import (
     ENTRY_EXISTS,
+    LACKING,
     NO_SUCH_ATTRIBUTE,
     NO_SUCH_OBJECT,
     SUCCESS,
     VALUE_EXISTS,
     AnswerLost,
+    Refusal,
 )
 from clumpt.ldap.setup import initialise, schema_problems
 from clumpt.ldap.updates import Updates
@@ -46,6 +50,9 @@ class LdapDirectory:
     _tree: Tree
     _entries: Entries = field(init=False)
     _updates: Updates = field(init=False)
+    #: Was it said that the schema is too old?
+    _lacking: bool = field(default=False, init=False)
+    _log = Logger()
 
     def __attrs_post_init__(self) -> None:
         self._entries = Entries(self._servers, self._tree)
@@ -260,9 +267,25 @@ class LdapDirectory:
     @deferred
     async def report(self, status: PeerStatus) -> None:
         """Replace what this peer says of itself; allowed to the peer alone."""
-        dn = self._tree.entry(layout.STATUS, status.peer)
         attributes = codec.status_attributes(status)
-        whole = {"objectClass": [b"clumptStatus"], "cn": [status.peer.encode()], **attributes}
+        try:
+            await self._report(status.peer, attributes)
+        except Refusal as no:
+            if no.code not in LACKING:
+                raise
+            # How far a peer is matters more than where its packages came from, which is the newer attribute.
+            await self._report(status.peer, {k: v for k, v in attributes.items() if k != codec.SOURCE})
+            if not self._lacking:
+                self._log.warn(
+                    "the schema of the directory is older than this Clumpt, so it is not told where packages "
+                    "came from; clumptconf check tells how to bring it up to date ({no})",
+                    no=no,
+                )
+            self._lacking = True
+
+    async def _report(self, peer: PeerName, attributes: Attributes) -> None:
+        dn = self._tree.entry(layout.STATUS, peer)
+        whole = {"objectClass": [b"clumptStatus"], "cn": [peer.encode()], **attributes}
 
         async def write(wire: Wire) -> None:
             doing = f"reporting to {dn}"

@@ -23,8 +23,10 @@ ENTRY_EXISTS = 68
 
 #: The server is a copy that takes no changes; another one may.
 READ_ONLY = frozenset({REFERRAL, UNWILLING})
+#: The schema of the server has no such attribute, or not in such entries.
+LACKING = frozenset({UNDEFINED_TYPE, OBJECT_CLASS})
 _TRANSIENT = frozenset({TIME_LIMIT, ADMIN_LIMIT, BUSY, UNAVAILABLE})
-_SCHEMA = "the server lacks Clumpt's schema or has an older one: load clumpt.schema, as docs/directory tells"
+_SCHEMA = "the server lacks Clumpt's schema or has an older one: clumptconf check tells how to load it"
 _READ_ONLY = "the server takes no changes, it may be a replica: name the provider as the writer"
 _OTHER_BIND = "the server wants another way to authenticate"
 

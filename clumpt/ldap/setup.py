@@ -68,18 +68,18 @@ def _missing_attributes(definitions: Collection[bytes]) -> Iterator[str]:
     there = _by_name(definitions)
     for name, wanted in schema.parse(schema.text()).attributes.items():
         if name not in there:
-            yield f"attribute type {name} is missing"
+            yield f"attribute type {wanted.name} is missing"
         elif wanted.oid not in there[name].split():
-            yield f"attribute type {name} is not Clumpt's: its OID is not {wanted.oid}"
+            yield f"attribute type {wanted.name} is not Clumpt's: its OID is not {wanted.oid}"
 
 
 def _missing_classes(definitions: Collection[bytes]) -> Iterator[str]:
-    there = _by_name(definitions)
+    there, known = _by_name(definitions), schema.load().attributes
     for name, wanted in schema.parse(schema.text()).classes.items():
         if name not in there:
-            yield f"object class {name} is missing"
+            yield f"object class {wanted.name} is missing"
             continue
         words = {word.lower() for word in _WORDS.findall(there[name])}
-        lacking = sorted(each for each in wanted.must | wanted.may if each.lower() not in words)
+        lacking = sorted(known[each].name for each in wanted.must | wanted.may if each not in words)
         if lacking:
-            yield f"object class {name} is older than this program: it lacks {', '.join(lacking)}"
+            yield f"object class {wanted.name} is older than this program: it lacks {', '.join(lacking)}"

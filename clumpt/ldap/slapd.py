@@ -62,17 +62,37 @@ def schema_ldif(source: str) -> str:
 
     @param source: C{clumpt.schema}.
     """
-    read = schema.parse(source)
-    kinds = list(dict.fromkeys(kind.definition for kind in read.attributes.values()))
-    lines = [
-        "dn: cn=clumpt,cn=schema,cn=config",
-        "objectClass: olcSchemaConfig",
-        "cn: clumpt",
-        *_numbered("olcObjectIdentifier", (f"{name} {oid}" for name, oid in read.macros)),
-        *_numbered("olcAttributeTypes", kinds),
-        *_numbered("olcObjectClasses", (made.definition for made in read.classes.values())),
-    ]
+    lines = ["dn: cn=clumpt,cn=schema,cn=config", "objectClass: olcSchemaConfig", "cn: clumpt"]
+    for name, values in _definitions(source).items():
+        lines += _numbered(name, values)
     return "\n".join(lines) + "\n"
+
+
+def upgrade_ldif(source: str) -> str:
+    """
+    What brings an older schema up to date, for C{slapmodify -n 0}, which changes a server that rests.
+
+    @param source: C{clumpt.schema}.
+    """
+    lines = [
+        "# For servers that clumptconf init made.  On others the number may be another one:",
+        '# slapcat -n 0 | grep "^dn: cn={.*}clumpt,cn=schema"',
+        "dn: cn={1}clumpt,cn=schema,cn=config",
+        "changetype: modify",
+    ]
+    for name, values in _definitions(source).items():
+        lines += [f"replace: {name}", *_numbered(name, values), "-"]
+    return "\n".join(lines) + "\n"
+
+
+def _definitions(source: str) -> Mapping[str, Iterable[str]]:
+    """The definitions by the attributes of cn=config that hold them."""
+    read = schema.parse(source)
+    return {
+        "olcObjectIdentifier": [f"{name} {oid}" for name, oid in read.macros],
+        "olcAttributeTypes": list(dict.fromkeys(kind.definition for kind in read.attributes.values())),
+        "olcObjectClasses": [made.definition for made in read.classes.values()],
+    }
 
 
 def config_ldif(server: Server) -> str:
@@ -247,6 +267,7 @@ def published() -> Mapping[str, str]:
     return {
         "clumpt.schema": source,
         "clumpt.ldif": schema_ldif(source),
+        "upgrade.ldif": upgrade_ldif(source),
         "slapd.ldif": config_ldif(example),
         "base.ldif": bootstrap.ldif(entry for entry in first if entry not in inner),
         "status.ldif": bootstrap.ldif(inner),

@@ -106,6 +106,7 @@ class Slapd:
 
     @ivar folder: an empty folder for its files.
     @ivar provider: another one that it is to follow.
+    @ivar schema: what it knows of Clumpt.
     """
 
     _reactor: IReactor
@@ -114,6 +115,7 @@ class Slapd:
     base: str = "o=clumpt"
     provider: Slapd | None = None
     more: tuple[NewEntry, ...] = ()
+    schema: str = field(factory=schema.text)
     port: int = field(factory=free_port)
     tls_port: int = field(factory=free_port)
     _process: IProcessTransport | None = None
@@ -130,7 +132,7 @@ class Slapd:
         _, slapadd = programs()
         for name in ("config", "main", "status"):
             (self.folder / name).mkdir(parents=True)
-        (self.folder / "clumpt.ldif").write_text(schema_ldif(schema.text()))
+        (self.folder / "clumpt.ldif").write_text(schema_ldif(self.schema))
         await self._load(slapadd, "config", config_ldif(self._settings()), "-n0", "-F", self._path("config"))
         if self.provider is None:
             entries = bootstrap(self.base, ADMIN_PASSWORD, Settings(DEPLOYMENT), SUBMITTER_PASSWORD)

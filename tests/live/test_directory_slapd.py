@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor
@@ -9,20 +10,24 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.ssl import Certificate, PrivateCertificate, trustRootFromCertificates
+from twisted.internet.utils import getProcessOutputAndValue
 
 from clumpt.aio import deferred, sleep
 from clumpt.errors import DirectoryRefused, DirectoryUnavailable, IdentityError
 from clumpt.idset import IdSet
 from clumpt.interfaces import IDirectory
+from clumpt.ldap import schema
 from clumpt.ldap.connection import Servers
 from clumpt.ldap.directory import LdapDirectory
 from clumpt.ldap.dn import Tree
 from clumpt.ldap.servers import Credentials, Dialler, External, Simple, Tls, Uri, over_network
+from clumpt.ldap.slapd import upgrade_ldif
 from clumpt.model import Group, GroupName, Peer, PeerName, PeerStatus, Settings
 from clumpt.testing.certificates import Authority
 from clumpt.testing.contracts.directory import DirectoryContract, an_entry
-from clumpt.testing.slapd import ADMIN_PASSWORD, DEPLOYMENT, SUBMITTER_PASSWORD, Slapd
+from clumpt.testing.slapd import ADMIN_PASSWORD, DEPLOYMENT, SUBMITTER_PASSWORD, Slapd, programs
 from tests.live.slapd_case import BASE, SlapdCase
+from tests.old_schema import OLD_PEER, STATUS, OldSchema, without
 
 ADMIN = Simple(f"cn=admin,{BASE}", ADMIN_PASSWORD.decode())
 SUBMITTER = Simple(f"cn=submitter,{BASE}", SUBMITTER_PASSWORD.decode())
@@ -71,6 +76,35 @@ class SlapdDirectoryTests(DirectoryContract, DirectoryCase):
     def other_view(self, directory: IDirectory) -> Deferred[IDirectory]:
         """A submitter has a password, and may do no more than submit."""
         return succeed(self.directory(SUBMITTER, self.uris(self.server)))
+
+
+class OldSchemaTests(OldSchema, DirectoryCase):
+    """OpenLDAP with the schema of an older Clumpt."""
+
+    @deferred
+    async def make_old(self, source: str) -> tuple[LdapDirectory, LdapDirectory]:
+        self.server = await self.slapd(schema=source)
+        uris = self.uris(self.server)
+        return self.directory(ADMIN, uris), self.directory(External(), uris, f"CN={OLD_PEER}")
+
+    @deferred
+    async def test_upgrade(self) -> None:
+        """What clumptconf schema prints brings it up to date while it rests, and nothing is lost."""
+        admin, peer = await self.make_old(without("clumptSource"))
+        await self.enrol(admin)
+        await peer.report(STATUS)
+        await self.server.kill()
+        file = self.folder / "upgrade.ldif"
+        file.write_text(upgrade_ldif(schema.text()))
+        slapmodify = Path(programs()[1]).with_name("slapmodify")
+        words = ["-n", "0", "-F", str(self.server.folder / "config"), "-l", str(file)]
+        out, err, status = await getProcessOutputAndValue(str(slapmodify), words, reactor=reactor)
+        self.assertEqual(status, 0, (out + err).decode())
+        await self.server.start()
+        self.assertEqual(await admin.verify_schema(), [])
+        self.assertEqual((await admin.statuses())[OLD_PEER].head, STATUS.head)
+        await peer.report(STATUS)
+        self.assertEqual((await admin.statuses(sources=True))[OLD_PEER].sources, STATUS.sources)
 
 
 class TlsTests(DirectoryCase):
