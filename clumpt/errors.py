@@ -17,6 +17,7 @@ __all__ = [
     "DirectoryUnavailable",
     "IdentityError",
     "LinkLost",
+    "NotAllowed",
     "NotHere",
     "NothingMatched",
     "PeerUnreachable",
@@ -49,6 +50,10 @@ class ConfigurationError(BadInput):
 
 class NothingMatched(BadInput):
     """The groups or nodes named by the operator hold no peer."""
+
+
+class NotAllowed(ClumptError):
+    """What the operator asks for is against the policy of a group (R11)."""
 
 
 class IdentityError(ClumptError):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from typing import Any, NewType
 
 from attrs import Attribute, field, frozen
@@ -21,6 +22,8 @@ Seq = int
 
 #: Names never reach a file path, a DN or an argv unless they match this.
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+#: Patterns of package names: the same, with *, ? and [...].
+PATTERN = re.compile(r"[A-Za-z0-9*?\[][A-Za-z0-9._+~:*?\[\]!-]{0,199}")
 #: Package names, versions and file names are a little freer, never start with a dash or dot.
 PACKAGE_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]{0,199}")
 HEX64 = re.compile(r"[0-9a-f]{64}")
@@ -222,12 +225,34 @@ class Peer:
 
 @frozen
 class Group:
-    """A group of peers, made by the administrator (R9); the policy restricts installers (R11)."""
+    """
+    A group of peers, made by the administrator (R9), with the policy that holds on all its members (R11).
+
+    @ivar installers: those that may be used; empty for any.
+    @ivar packages: patterns of names of packages that may be installed, such as C{cuda-*}; empty for any.
+    @ivar refuses: patterns of names of packages that may not be installed.
+    """
 
     name: GroupName = field(validator=_name)
     description: str = ""
-    #: Installers that may be used for this group; empty for no restriction.
     installers: frozenset[str] = frozenset()
+    packages: frozenset[str] = frozenset()
+    refuses: frozenset[str] = frozenset()
+
+    def objection(self, installer: str, packages: Iterable[Package]) -> str:
+        """Why C{packages} may not be installed with C{installer} here; empty if they may."""
+        if self.installers and installer not in self.installers:
+            return f"group {self.name} allows only {_listed(self.installers)}, not {installer}"
+        for package in packages:
+            if refusing := {one for one in self.refuses if fnmatchcase(package.name, one)}:
+                return f"group {self.name} does not allow {package.name}: it refuses {_listed(refusing)}"
+            if self.packages and not any(fnmatchcase(package.name, one) for one in self.packages):
+                return f"group {self.name} allows only packages {_listed(self.packages)}, not {package.name}"
+        return ""
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(sorted(words))
 
 
 @frozen

@@ -4,10 +4,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
 from clumpt.aio import deferred
+from clumpt.errors import DirectoryRefused
 from clumpt.ldap import schema
 from clumpt.ldap.directory import LdapDirectory
 from clumpt.model import Group, GroupName, Peer, PeerName, PeerStatus
@@ -43,6 +45,18 @@ class OldSchema:
     # Any: of TestCase.
     assertEqual: Callable[..., Any]
     assertIn: Callable[..., Any]
+    assertRaises: Callable[..., Any]
+
+    @deferred
+    async def test_groups(self) -> None:
+        """Groups can be made and changed; a policy that cannot be kept is refused, not lost."""
+        admin, _ = await self.make_old(without("clumptAllowedPackage", "clumptRefusedPackage"))
+        plain = Group(GroupName("all"), "everybody", frozenset({"dpkg"}))
+        await admin.put_group(plain)
+        with self.assertRaises(DirectoryRefused) as caught:
+            await admin.put_group(evolve(plain, refuses=frozenset({"telnetd"})))
+        self.assertIn("older", str(caught.exception))
+        self.assertEqual(await admin.groups(), [plain])
 
     @deferred
     async def enrol(self, admin: LdapDirectory) -> None:

@@ -1,7 +1,11 @@
 """What is configured can be read, by people and by programs, and settings change within bounds."""
 
+from functools import partial
+from typing import Any
+
 from attrs import evolve
 
+from clumpt.apps import conf_options
 from clumpt.apps.conf_settings import change_group, change_settings, parse_settings
 from clumpt.apps.conf_show import ago, list_nodes, neighbours, show
 from clumpt.errors import BadInput, NothingMatched
@@ -116,13 +120,64 @@ class SettingsTests(ConfCase):
         for word in ("N", "N=", "N=x", "K=3", "deployment=other"):
             self.fails(BadInput, lambda word=word: parse_settings(Settings(IDENT), [word]))
 
+    def words(self, *words: str) -> conf_options.Group:
+        options = conf_options.Group()
+        options.parseOptions(list(words))
+        return options
+
+    def group(self, *words: str) -> dict[str, Any]:
+        """What C{clumptconf group} shows."""
+        options = self.words(*words)
+        env = self.environment(json=True, dry=bool(options["dry-run"]))
+        self.did(change_group(env, options["name"], options))
+        shown: dict[str, Any] = self.shown()["group"]
+        return shown
+
     def test_group(self) -> None:
         """A group is made with a policy (R11), and a later word changes only what it names."""
         self.make()
-        self.did(change_group(self.environment(), GroupName("gpu"), "graphics", "dpkg,apt"))
-        self.did(change_group(self.environment(json=True), GroupName("gpu"), None, "dpkg"))
-        group = {"name": "gpu", "description": "graphics", "installers": ["dpkg"], "members": []}
-        self.assertEqual(self.shown()["group"], group)
-        self.did(change_group(self.environment(dry=True), GroupName("other"), None, None))
+        self.group("gpu", "-d", "graphics", "-i", "dpkg,apt", "-p", "cuda-*,gcc", "-r", "cuda-7*")
+        group = {
+            "name": "gpu",
+            "description": "graphics",
+            "installers": ["apt", "dpkg"],
+            "packages": ["cuda-*", "gcc"],
+            "refuses": ["cuda-7*"],
+            "members": [],
+        }
+        self.assertEqual(self.group("gpu"), group)
+        changed = {**group, "installers": ["dpkg"], "packages": []}
+        self.assertEqual(self.group("gpu", "-i", "dpkg", "-p", ""), changed)
+        self.group("other", "-s")
         self.assertEqual([one.name for one in self.site().groups], ["gpu"])
-        self.fails(BadInput, lambda: change_group(self.env, GroupName("a b"), None, None))
+
+    def test_group_read(self) -> None:
+        """For people, what is not restricted is a dash."""
+        self.make()
+        options = self.words("gpu", "-r", "cuda-7*")
+        self.did(change_group(self.environment(), options["name"], options))
+        lines = self.stdout.getvalue().splitlines()
+        self.assertIn("packages:     -", lines)
+        self.assertIn("refuses:      cuda-7*", lines)
+
+    def test_group_mistakes(self) -> None:
+        """What cannot name a group or a package is refused, and nothing is changed."""
+        self.make()
+        for words in (("a b",), ("gpu", "-r", "cuda *"), ("gpu", "-p", "-x"), ("gpu", "-i", "dpkg apt")):
+            options = self.words(*words)
+            self.fails(BadInput, partial(change_group, self.env, options["name"], options))
+        self.assertEqual(self.site().groups, ())
+
+    def test_group_told(self) -> None:
+        """The members of a group are told what may be installed now, but not what it is called."""
+        self.make()
+        self.add("n[1-2]", "-g", "all")
+        self.add("n3", "-g", "others")
+        self.network.reloaded.clear()
+        self.group("all", "-d", "everybody")
+        self.group("all", "-s", "-r", "telnetd")
+        self.assertEqual(self.network.reloaded, [])
+        self.group("all", "-r", "telnetd")
+        self.assertEqual(self.network.reloaded, ["n1", "n2"])
+        self.group("all", "-r", "telnetd")
+        self.assertEqual(self.network.reloaded, ["n1", "n2"])

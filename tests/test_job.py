@@ -10,7 +10,18 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.job import Agenda, Fetch, Nothing, Run, Settle, Step
 from clumpt.agent.recovery import verdicts
-from clumpt.model import Action, Entry, Failure, GroupName, Package, PeerName, PeerStatus, State, Update
+from clumpt.model import (
+    Action,
+    Entry,
+    Failure,
+    Group,
+    GroupName,
+    Package,
+    PeerName,
+    PeerStatus,
+    State,
+    Update,
+)
 from clumpt.pieces import Pieces, digest_of
 
 ALL = GroupName("all")
@@ -51,6 +62,22 @@ class AgendaTests(SynchronousTestCase):
     def test_nothing(self) -> None:
         """Without updates there is nothing to do."""
         self.assertEqual(self.step(), Nothing())
+
+    def test_policy(self) -> None:
+        """What a group of this peer refuses is not run here, and the reason says who refuses what (R11)."""
+        self.agenda.policies = lambda: [Group(GPU, "", frozenset({"dpkg"}), refuses=frozenset({"p[12]"}))]
+        off = entry(3, action=Action.WITHDRAW, installer="rpm", packages=(), withdraws=(2,))
+        self.agenda.add([entry(1), off])
+        why = "refused: group gpu does not allow p1: it refuses p[12]"
+        self.assertEqual(self.step(holds=False), Settle(entry(1), State.FAILED, why))
+        # What was begun is ended, whatever is allowed by now.
+        self.agenda.mark(1, State.INTENT)
+        self.assertEqual(self.step(), Run(entry(1)))
+        self.agenda.mark(1, State.DONE)
+        self.assertEqual(self.step(), Settle(off, State.DONE, ""))
+        self.agenda.mark(3, State.DONE)
+        self.agenda.add([entry(4)])
+        self.assertEqual(self.step(), Run(entry(4)))
 
     def test_order(self) -> None:
         """The lowest open update is next, and only it."""

@@ -48,7 +48,7 @@ class RoundTripTests(SynchronousTestCase):
         """Settings come back, fractions of seconds too."""
         self.assertEqual(codec.read_settings(found(codec.settings_attributes(settings))), settings)
 
-    @given(st.builds(Group, NAMES, TEXT, st.frozensets(NAMES)))
+    @given(st.builds(Group, NAMES, TEXT, st.frozensets(NAMES), st.frozensets(NAMES), st.frozensets(NAMES)))
     def test_group(self, group: Group) -> None:
         """Groups come back."""
         self.assertEqual(codec.read_group(found(codec.group_attributes(group)), group.name), group)

@@ -163,6 +163,20 @@ class RosterTests(SynchronousTestCase):
         self.assertTrue(roster.restore())
         self.assertEqual(list(roster.neighbours()), ["node002"])
 
+    def test_policies(self) -> None:
+        """What the groups of this peer allow is read and remembered (R11)."""
+        mine = Group(ALL, "", frozenset({"dpkg"}), frozenset({"lib*"}), frozenset({"libx"}))
+        for group in (mine, Group(GroupName("other"), refuses=frozenset({"*"}))):
+            self.successResultOf(self.directory.put_group(group))
+        roster = self.roster()
+        self.assertEqual(roster.policies, [])
+        self.successResultOf(roster.refresh())
+        self.assertEqual(roster.policies, [mine])
+        self.directory.server.down = True
+        again = self.roster()
+        again.restore()
+        self.assertEqual(again.policies, [mine])
+
     def test_members_without_directory(self) -> None:
         """The members of our groups are remembered too (R76)."""
         roster = self.roster()

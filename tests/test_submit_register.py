@@ -12,6 +12,7 @@ from clumpt.errors import (
     DirectoryRefused,
     DirectoryUnavailable,
     IdentityError,
+    NotAllowed,
     NothingMatched,
     Untrusted,
 )
@@ -63,9 +64,27 @@ class PlanTests(Case):
 
     def test_policy(self) -> None:
         """A group's policy restricts the installers (R11)."""
+        self.policy("all", installers=frozenset(["apt"]))
+        self.no_plan(NotAllowed, "allows only apt, not dpkg")
+
+    def policy(self, name: str, **fields: frozenset[str]) -> None:
         groups = self.cluster.directory.server.contents.groups
-        groups[GroupName("all")] = Group(GroupName("all"), installers=frozenset(["apt"]))
-        self.no_plan(BadInput, "allows only apt, not dpkg")
+        groups[GroupName(name)] = Group(GroupName(name), **fields)
+
+    def test_policy_packages(self) -> None:
+        """What a group refuses is not submitted to its members, whatever group the order names (R11)."""
+        package = Package(
+            "telnetd", "1", "all", "t.deb", Digest("0" * 64), Pieces(1, 16384, Digest("0" * 64))
+        )
+        order = evolve(ORDER, action=Action.INSTALL, targets=(), packages=(package,))
+        self.policy("gpu", refuses=frozenset(["telnet*"]))
+        self.no_plan(
+            NotAllowed, "group gpu does not allow telnetd: it refuses telnet*; that holds for n2.", order
+        )
+        plan = self.plan(evolve(order, exclude=frozenset([PeerName("n2")])))
+        self.assertEqual([peer.name for peer in plan.targets], ["n1"])
+        # What is to be removed may be.
+        self.plan(evolve(ORDER, targets=("telnetd",)))
 
     def test_architecture(self) -> None:
         """A package that does not fit some node is refused, with the nodes."""

@@ -99,7 +99,7 @@ class Agent:
     def __attrs_post_init__(self) -> None:
         reactor, manners = self._reactor, self.manners
         self.chain = Chain(self._journal, self._keyring)
-        self.agenda = Agenda(self.name)
+        self.agenda = Agenda(self.name, policies=lambda: self.roster.policies)
         self.roster = Roster(self.name, self._directory, self._journal, self._keyring)
         self.roster.locality = manners.locality
         self.sources = Sources(self.roster, self._journal, self._groups)

@@ -13,7 +13,10 @@ from typing import Any
 
 from attrs import asdict
 
-from clumpt.model import Address, Peer, Settings
+from clumpt.model import Address, Group, Peer, Settings
+
+#: The fields of a group that are sets.
+_POLICY = ("installers", "packages", "refuses")
 
 
 def encode_settings(settings: Settings) -> bytes:
@@ -34,6 +37,19 @@ def encode_peers(peers: Iterable[Peer]) -> bytes:
 def decode_peers(raw: bytes) -> Sequence[Peer]:
     """What L{encode_peers} wrote."""
     return [_peer(plain) for plain in json.loads(raw)]
+
+
+def encode_groups(groups: Iterable[Group]) -> bytes:
+    """Groups as bytes."""
+    return json.dumps([asdict(group) for group in groups], default=sorted).encode()
+
+
+def decode_groups(raw: bytes) -> Sequence[Group]:
+    """What L{encode_groups} wrote."""
+    return [
+        Group(plain["name"], plain["description"], *(frozenset(plain[k]) for k in _POLICY))
+        for plain in json.loads(raw)
+    ]
 
 
 def _plain(peer: Peer) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from attrs import define, field, frozen
 
 from clumpt.idset import IdSet
-from clumpt.model import Action, Entry, GroupName, Package, PeerName, Seq, State
+from clumpt.model import Action, Entry, Group, GroupName, Package, PeerName, Seq, State
 from clumpt.pieces import Digest
 
 
@@ -56,12 +56,14 @@ class Agenda:
     The open updates of one peer, and what later updates say about earlier ones.
 
     @ivar peer: this peer.
+    @ivar policies: gives this peer's groups with what they allow (R11).
     @ivar states: how far each update has come, as in the journal; kept in step by L{mark}.
     """
 
     peer: PeerName
     groups: frozenset[GroupName] = frozenset()
     states: dict[Seq, State] = field(factory=dict)
+    policies: Callable[[], Collection[Group]] = tuple
     #: Held until an administrator retries or withdraws them: nobody knows how their run ended.
     stuck: set[Seq] = field(factory=set)
     _concerning: dict[Seq, Entry] = field(factory=dict, init=False)
@@ -194,11 +196,21 @@ class Agenda:
             return "its time was over before this peer got to it"
         return None
 
+    def _refused(self, entry: Entry) -> str | None:
+        """What a group of this peer has against this update; what was begun is ended."""
+        update = entry.update
+        if update.action is Action.WITHDRAW or self.states[entry.seq] is State.INTENT:
+            return None
+        whys = (group.objection(update.installer, update.packages) for group in self.policies())
+        return next((f"refused: {why}" for why in whys if why), None)
+
     def _hindrance(self, entry: Entry, allowed: Collection[str]) -> str | None:
         """Why this update cannot succeed here."""
         update = entry.update
         if update.action is not Action.WITHDRAW and update.installer not in allowed:
             return f"the installer {update.installer} is not allowed on this node (allow, in [install])"
+        if (refused := self._refused(entry)) is not None:
+            return refused
         for required in update.requires:
             state = self.result(required)
             if required in self._concerning and state is not State.DONE:

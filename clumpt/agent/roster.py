@@ -7,7 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from attrs import define, field
 from twisted.logger import Logger
 
-from clumpt.agent.cache import decode_peers, decode_settings, encode_peers, encode_settings
+from clumpt.agent.cache import (
+    decode_groups,
+    decode_peers,
+    decode_settings,
+    encode_groups,
+    encode_peers,
+    encode_settings,
+)
 from clumpt.aio import deferred
 from clumpt.errors import (
     BadDocument,
@@ -19,7 +26,7 @@ from clumpt.errors import (
     Untrusted,
 )
 from clumpt.interfaces import IDirectory, IJournal, IKeyring
-from clumpt.model import Address, GroupName, Member, Peer, PeerName, Settings
+from clumpt.model import Address, Group, GroupName, Member, Peer, PeerName, Settings
 from clumpt.pieces import Digest
 from clumpt.places import Locality, place
 
@@ -49,6 +56,7 @@ class Roster:
     enrolled: bool = field(default=False, init=False)
     locality: Locality = field(default=Locality.NONE, init=False)
     _member: Member | None = field(default=None, init=False)
+    _policies: Collection[Group] = field(default=(), init=False)
     _neighbours: dict[PeerName, Peer] = field(factory=dict, init=False)
     _members: dict[PeerName, Peer] = field(factory=dict, init=False)
     #: Those who know us, while we do not know them: they linked to us.
@@ -59,6 +67,11 @@ class Roster:
     def groups(self) -> frozenset[GroupName]:
         """The groups of this peer by its signed statement, whatever the directory says besides."""
         return self._member.groups if self._member is not None else frozenset()
+
+    @property
+    def policies(self) -> Collection[Group]:
+        """The groups of this peer, as the directory describes them: what may be installed here (R11)."""
+        return [group for group in self._policies if group.name in self.groups]
 
     @property
     def statement(self) -> bytes:
@@ -126,6 +139,8 @@ class Roster:
             return False
         me, *neighbours = decode_peers(mine)
         self._adopt(decode_settings(settings), me, neighbours)
+        groups = self._journal.cached("groups")
+        self._policies = decode_groups(groups) if groups is not None else ()
         return True
 
     @deferred
@@ -148,8 +163,11 @@ class Roster:
         await self._learn_roots()
         found = [await self._directory.peer(name) for name in me.neighbours]
         neighbours = [peer for peer in found if peer is not None]
+        groups = await self._directory.groups()
         self._adopt(settings, me, neighbours)
+        self._policies = groups
         self._keep("settings", encode_settings(settings))
+        self._keep("groups", encode_groups(self.policies))
         self._keep("peers", encode_peers([me, *neighbours]))
 
     def _keep(self, what: str, value: bytes) -> None:

@@ -105,7 +105,7 @@ _VERBS: Mapping[str, Verb] = {
     "set-groups": lambda env, words: set_groups(env, words["nodes"], words["groups"]),
     "remove": lambda env, words: remove(env, words["nodes"]),
     "revoke": lambda env, words: revoke(env, words["fingerprints"]),
-    "group": lambda env, words: change_group(env, words["name"], words["description"], words["installers"]),
+    "group": lambda env, words: change_group(env, words["name"], words),
     "list": lambda env, words: list_nodes(env, words["group"], bool(words["fold"])),
     "show": lambda env, words: show(env, words["nodes"]),
     "set": lambda env, words: change_settings(env, words["settings"]),

@@ -230,12 +230,19 @@ class Revoke(AnyOrder):
 
 
 class Group(AnyOrder):
-    """Create or change a group: C{clumptconf group gpu --installers dpkg,apt}."""
+    """Create or change a group: C{clumptconf group gpu --installers dpkg,apt --refuses 'nvidia-legacy-*'}."""
 
-    synopsis = "NAME [--description TEXT] [--installers NAME[,NAME...]]"
+    synopsis = "NAME [--description TEXT] [--installers NAME[,NAME...]] [--packages PATTERN[,PATTERN...]]"
     optParameters = [
         ["description", "d", None, "What the group is."],
         ["installers", "i", None, "The installers that may be used in it, between commas; empty for any."],
+        [
+            "packages",
+            "p",
+            None,
+            "The packages that may be installed in it, such as 'cuda-*', between commas; empty for any.",
+        ],
+        ["refuses", "r", None, "The packages that may not; empty for none."],
     ]
     optFlags = [_JSON, _DRY]
 

@@ -12,7 +12,7 @@ from clumpt.apps.conf_change import changed, names, rewired, tell, write
 from clumpt.apps.conf_env import Environment, survey
 from clumpt.apps.conf_show import described
 from clumpt.errors import BadInput
-from clumpt.model import Group, GroupName, Settings
+from clumpt.model import PATTERN, Group, GroupName, Settings
 
 #: What C{set} calls the settings, the symbols of the paper included, and how a value is read.
 _SETTINGS: Mapping[str, tuple[str, type]] = {
@@ -69,25 +69,42 @@ async def change_settings(env: Environment, words: list[str]) -> None:
 
 
 @deferred
-async def change_group(
-    env: Environment, name: GroupName, description: str | None, installers: str | None
-) -> None:
-    """Create a group, or change its description or the installers that may be used for it (R11)."""
+async def change_group(env: Environment, name: GroupName, words: Mapping[str, str | None]) -> None:
+    """
+    Create a group, or change its description or what may be installed in it (R11), and tell its members.
+
+    @param words: C{description}, C{installers}, C{packages} and C{refuses}; what is None stays as it is.
+    """
     site = await survey(env)
-    group = next((one for one in site.groups if one.name == name), None) or _new_group(name)
-    if description is not None:
-        group = evolve(group, description=description)
-    if installers is not None:
-        group = evolve(group, installers=frozenset(word for word in installers.split(",") if word))
-    if not env.talk.dry:
+    old = next((one for one in site.groups if one.name == name), None)
+    group = _changed(old or _new_group(name), words)
+    members = [peer for peer in site.peers if group.name in peer.groups]
+    if group != old and not env.talk.dry:
         await env.directory.put_group(group)
+        if old is not None and evolve(group, description=old.description) != old:
+            await tell(env, site, members)
     fields = {
         "name": group.name,
         "description": group.description,
         "installers": sorted(group.installers),
-        "members": [peer.name for peer in site.peers if group.name in peer.groups],
+        "packages": sorted(group.packages),
+        "refuses": sorted(group.refuses),
+        "members": [peer.name for peer in members],
     }
     env.talk.show(described(fields), group=fields)
+
+
+def _changed(group: Group, words: Mapping[str, str | None]) -> Group:
+    # Any: texts and sets of texts.
+    found: dict[str, Any] = {}
+    if (description := words["description"]) is not None:
+        found["description"] = description
+    for kind in ("installers", "packages", "refuses"):
+        if (listed := words[kind]) is not None:
+            found[kind] = frozenset(word for word in listed.split(",") if word)
+            if bad := sorted(word for word in found[kind] if not PATTERN.fullmatch(word)):
+                raise BadInput(f"{bad[0]!r} is no name or pattern, such as cuda-*; commas stand between them")
+    return evolve(group, **found)
 
 
 def _new_group(name: GroupName) -> Group:

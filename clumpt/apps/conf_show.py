@@ -113,8 +113,8 @@ def described(record: Mapping[str, Any], indent: str = "") -> list[str]:
         if isinstance(value, dict) and value:
             lines += [f"{indent}{key}:", *described(value, indent + "  ")]
         else:
-            text = " ".join(map(str, value)) if isinstance(value, list) else str(value or "-")
-            lines.append(f"{indent}{key + ':':<13} {text}")
+            text = " ".join(map(str, value)) if isinstance(value, list) else str(value or "")
+            lines.append(f"{indent}{key + ':':<13} {text or '-'}")
     return lines
 
 

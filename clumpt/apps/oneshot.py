@@ -33,6 +33,7 @@ from clumpt.errors import (
     DirectoryRefused,
     DirectoryUnavailable,
     IdentityError,
+    NotAllowed,
     NothingMatched,
     Untrusted,
 )
@@ -70,6 +71,7 @@ _STATUSES: tuple[tuple[type[ClumptError], Status], ...] = (
     (Conflict, Status.USAGE),
     (DirectoryUnavailable, Status.UNAVAILABLE),
     (DirectoryRefused, Status.REFUSED),
+    (NotAllowed, Status.REFUSED),
     (Untrusted, Status.REFUSED),
     (IdentityError, Status.REFUSED),
 )

@@ -24,6 +24,7 @@ from clumpt.errors import (
     BadInput,
     DirectoryRefused,
     DirectoryUnavailable,
+    NotAllowed,
     NothingMatched,
     SequenceTaken,
     Untrusted,
@@ -74,14 +75,14 @@ async def make_plan(desk: Desk, order: Order, percentage: int = 0) -> Plan:
 
     @param percentage: of the targets to tell first; 0 for what the configuration, or else the directory says.
 
-    Fails with L{NothingMatched}, L{BadInput}, L{Untrusted} or L{DirectoryRefused} if it cannot, and as the
-    directory does.
+    Fails with L{NothingMatched}, L{BadInput}, L{NotAllowed}, L{Untrusted} or L{DirectoryRefused} if it
+    cannot, and as the directory does.
     """
     settings = await desk.settings()
     groups = {group.name: group for group in await desk.directory.groups()}
     peers = await desk.directory.peers()
     targets = choose(Selection(order.groups, order.nodes, order.exclude), peers, groups)
-    _check_policies(order, groups.values())
+    _check_policies(order, groups.values(), targets)
     _check_architectures(order, targets)
     least_known = await _check_head(desk, targets)
     wanted = percentage or desk.config.submit.initial or settings.initial
@@ -106,11 +107,15 @@ async def plan_again(desk: Desk, update: Update, percentage: int = 0, order: Ord
     return Plan(order, targets, settings, wanted, least_known)
 
 
-def _check_policies(order: Order, groups: Iterable[Group]) -> None:
+def _check_policies(order: Order, groups: Iterable[Group], targets: Collection[Peer]) -> None:
+    """What a node would refuse, for whichever of its groups, is not submitted to it (R11)."""
     for group in groups:
-        if group.name in order.groups and group.installers and order.installer not in group.installers:
-            allowed = ", ".join(sorted(group.installers))
-            raise BadInput(f"group {group.name} allows only {allowed}, not {order.installer}")
+        members = [peer.name for peer in targets if group.name in peer.groups]
+        if members and (why := group.objection(order.installer, order.packages)):
+            raise NotAllowed(
+                f"{why}; that holds for {fold(members)}. clumptconf group {group.name} shows and changes what"
+                " is allowed, -x leaves nodes out"
+            )
 
 
 def _check_architectures(order: Order, targets: Collection[Peer]) -> None:

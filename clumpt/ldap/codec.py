@@ -44,7 +44,9 @@ SETTINGS = (
     "clumptInterval",
 )
 DOCUMENT = ("clumptVersion", "clumptEnvelope")
-GROUP = ("cn", "description", "clumptInstaller")
+GROUP = ("cn", "description", "clumptInstaller", "clumptAllowedPackage", "clumptRefusedPackage")
+#: Those of a group that an older schema does not know.
+PACKAGES = GROUP[-2:]
 PEER = (
     "cn",
     "clumptAddress",
@@ -153,12 +155,15 @@ def group_attributes(group: Group) -> Attributes:
     return {
         "description": _texts([group.description]),
         "clumptInstaller": _texts(sorted(group.installers)),
+        "clumptAllowedPackage": _texts(sorted(group.packages)),
+        "clumptRefusedPackage": _texts(sorted(group.refuses)),
     }
 
 
 def read_group(found: Found, name: str) -> Group:
     """The group in an entry."""
-    return Group(GroupName(name), _perhaps(found, "description"), frozenset(_many(found, "clumptInstaller")))
+    lists = (frozenset(_many(found, kind)) for kind in ("clumptInstaller", *PACKAGES))
+    return Group(GroupName(name), _perhaps(found, "description"), *lists)
 
 
 def peer_attributes(peer: Peer) -> Attributes:

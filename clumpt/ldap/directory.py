@@ -145,7 +145,14 @@ class LdapDirectory:
     @deferred
     async def put_group(self, group: Group) -> None:
         """Create or replace a group; fails with L{Conflict} if its name exists in other letters."""
-        await self._entries.put(layout.GROUPS, "clumptGroup", group.name, codec.group_attributes(group))
+        attributes = codec.group_attributes(group)
+        try:
+            await self._entries.put(layout.GROUPS, "clumptGroup", group.name, attributes)
+        except Refusal as no:
+            if no.code not in LACKING or any(attributes[kind] for kind in codec.PACKAGES):
+                raise
+            old = {kind: values for kind, values in attributes.items() if kind not in codec.PACKAGES}
+            await self._entries.put(layout.GROUPS, "clumptGroup", group.name, old)
 
     @deferred
     async def peers(self, groups: Collection[GroupName] | None = None) -> Sequence[Peer]:

@@ -14,7 +14,7 @@ from clumpt.aio import deferred, sleep
 from clumpt.apps.conf_init import NewDeployment, create
 from clumpt.apps.conf_keys import Places, load_certificate
 from clumpt.expiry import told
-from clumpt.model import PeerName, State
+from clumpt.model import Group, GroupName, PeerName, State
 from clumpt.trust.pki import Authority, Identity, Validity, expires
 from tests.live.daemons import BEGAN, DEPLOYMENT, SCRIPT, TWISTD, DaemonCase
 from tests.live.debs import make_deb
@@ -259,6 +259,30 @@ class InstallTests(DaemonCase):
             self.assertEqual((self.root(name) / "usr/share/hello").read_text(), "1.0")
         said = await self.submit("log", "1", "n2")
         self.assertIn("Setting up hello (1.0)", said)
+
+    @deferred
+    async def test_policy(self) -> None:
+        """What a group refuses is not submitted to it; what was before is not run by its nodes (R11)."""
+        await self.up("n1")
+        deb = make_deb(self.folder)
+        await self.submit("install", str(deb), "-g", "all", "-y")
+        await self.settles("n1", 1)
+        refusing = Group(GroupName("all"), refuses=frozenset({"hell*"}))
+        await self.env.directory.put_group(refusing)
+        said = await self.submit("install", str(deb), "-g", "all", "-y", status=6)
+        self.assertIn("group all does not allow hello: it refuses hell*; that holds for n[1-2]", said)
+        self.assertEqual(await self.env.directory.head(), 1)
+        daemon = await self.up("n2")
+        [failure] = (await self.settles("n2", 1)).failures
+        self.assertEqual((failure.seq, failure.state, failure.code), (1, State.FAILED, None))
+        self.assertEqual(failure.reason, "refused: group all does not allow hello: it refuses hell*")
+        self.assertEqual((self.ran("n1"), self.ran("n2")), (["configure"], []))
+        # When it is allowed again, a retry runs it.
+        await self.env.directory.put_group(Group(GroupName("all")))
+        await daemon.end()
+        await self.up("n2")
+        await self.submit("retry", "1", "-y", "--wait", "all", "--timeout", "30")
+        self.assertEqual(self.ran("n2"), ["configure"])
 
     @deferred
     async def test_killed(self) -> None:

@@ -159,7 +159,9 @@ class DirectoryContract(_Tests):
         """Groups come back by name, with everything that was said of them."""
         directory = await self._fresh()
         self.assertEqual(await directory.groups(), [])
-        web = Group(WEB, ODD, frozenset({"dpkg", "apt"}))
+        web = Group(
+            WEB, ODD, frozenset({"dpkg", "apt"}), frozenset({"lib*", "g++"}), frozenset({"lib[0-9]*", "*~"})
+        )
         data = Group(DATA)
         await directory.put_group(web)
         await directory.put_group(data)
@@ -169,7 +171,9 @@ class DirectoryContract(_Tests):
     async def test_replacing_a_group_keeps_its_members(self) -> None:
         """A group gets its new description and policy, nothing is left of the old ones, its members stay."""
         directory = await self._fresh()
-        await directory.put_group(Group(WEB, "old", frozenset({"dpkg"})))
+        await directory.put_group(
+            Group(WEB, "old", frozenset({"dpkg"}), frozenset({"lib*"}), frozenset({"lib1"}))
+        )
         peer = a_peer("node1", WEB)
         await directory.put_peer(peer)
         await directory.put_group(Group(WEB, "new"))
