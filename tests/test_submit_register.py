@@ -17,7 +17,7 @@ from clumpt.errors import (
     Untrusted,
 )
 from clumpt.model import Action, Group, GroupName, Package, PeerName
-from clumpt.order import Order
+from clumpt.order import Order, withdrawal
 from clumpt.pieces import Digest, Pieces
 from clumpt.testing.keys import Deployment, signer
 from clumpt.trust.root import Submitter as Scope
@@ -104,6 +104,17 @@ class PlanTests(Case):
         self.no_plan(Untrusted, "", root=other.root_envelope)
         self.cluster.directory.server.contents.roots.clear()
         self.no_plan(IdentityError, "the root document here that of other", root=other.root_envelope)
+
+    def test_quorum(self) -> None:
+        """Where updates need several signatures, a submitter is told so, and nothing is sent."""
+        entry = self.cluster.register()
+        deployment = self.cluster.deployment
+        root = deployment.root_key.sign_root(deployment.root(version=2, quorum=2))
+        self.cluster.directory.server.contents.roots[2] = root
+        text = "asks for the signatures of 2 submitters"
+        self.no_plan(Untrusted, text)
+        order = withdrawal(entry.update, "")
+        self.refused(Untrusted, plan_again(self.cluster.desk(), entry.update, order=order), text)
 
     def test_down(self) -> None:
         """A directory that is down is told as such."""

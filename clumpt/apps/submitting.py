@@ -36,6 +36,7 @@ from clumpt.model import Entry, Group, Peer, PeerName, PeerStatus, Seq, Settings
 from clumpt.order import Order, Place
 from clumpt.store.offered import Offered
 from clumpt.targets import Selection, choose, concerned, misfits
+from clumpt.trust.keyring import Keyring
 
 #: How often somebody else may be faster before this gives up (H5).
 MOST_RACES = 100
@@ -79,6 +80,7 @@ async def make_plan(desk: Desk, order: Order, percentage: int = 0) -> Plan:
     cannot, and as the directory does.
     """
     settings = await desk.settings()
+    _check_quorum(await desk.keyring())
     groups = {group.name: group for group in await desk.directory.groups()}
     peers = await desk.directory.peers()
     targets = choose(Selection(order.groups, order.nodes, order.exclude), peers, groups)
@@ -101,10 +103,22 @@ async def plan_again(desk: Desk, update: Update, percentage: int = 0, order: Ord
     if not targets:
         raise NothingMatched(f"update {update.seq} concerns no peer any more")
     least_known = await _check_head(desk, targets)
-    if order is None:
+    if order is not None:
+        _check_quorum(await desk.keyring())
+    else:
         order = Order(update.groups, update.action, update.installer, update.packages)
     wanted = percentage or desk.config.submit.initial or settings.initial
     return Plan(order, targets, settings, wanted, least_known)
+
+
+def _check_quorum(keyring: Keyring) -> None:
+    """One submitter signs here; what peers want more signatures for is refused before anybody is asked."""
+    if (quorum := keyring.root.quorum) > 1:
+        raise Untrusted(
+            f"the root document asks for the signatures of {quorum} submitters on every update (quorum), and"
+            " clumpt signs with one key: it cannot submit here until a root document with a quorum of 1 is in"
+            " force, see docs/trust.md"
+        )
 
 
 def _check_policies(order: Order, groups: Iterable[Group], targets: Collection[Peer]) -> None:
