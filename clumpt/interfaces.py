@@ -392,7 +392,7 @@ class ILink(Interface):
     time, with L{clumpt.errors.NotHere}, or with L{clumpt.errors.Busy}.
     """
 
-    peer = Attribute("L{PeerName}, from the peer's certificate, never from a message.")
+    peer = Attribute("L{PeerName} from the peer's certificate; of a tool it is L{clumpt.model.run_of} that.")
     head = Attribute("The highest seq that this peer is known to have.")
     full = Attribute("Is there no room to send a piece?  L{IPeerEvents.drained} follows.")
     heard = Attribute("When the last bytes of a piece, or anything else but a ping, came, by the clock.")

@@ -11,7 +11,7 @@ from typing import Any, NewType
 from attrs import Attribute, field, frozen
 from attrs.validators import deep_iterable, ge, instance_of, matches_re
 
-from clumpt.pieces import Digest, Pieces
+from clumpt.pieces import Digest, Pieces, digest_of
 from clumpt.provenance import Source
 
 #: A peer's name: the common name of its certificate and of its directory entry.
@@ -36,6 +36,24 @@ MOST_FAILURES = 1000
 _name: Any = matches_re(NAME)
 _word: Any = matches_re(PACKAGE_WORD)
 _digest: Any = matches_re(HEX64)
+
+
+#: Names that begin so are those of tools, never of nodes.
+TOOLS = "clumpt-"
+
+
+def run_of(tool: PeerName, call: str) -> PeerName:
+    """
+    What one running tool is called among links: several may run at once, under one name.
+
+    @param call: how the tool named the call; the first 8 letters are the same as long as it runs.
+    """
+    return PeerName(f"{tool}.{digest_of(call[:8].encode(errors='replace'))[:8]}")
+
+
+def bearer(name: PeerName) -> PeerName:
+    """Whose certificate and statement a link of this C{name} shows: L{run_of} undone."""
+    return PeerName(name.partition(".")[0]) if name.startswith(TOOLS) else name
 
 
 def is_name(text: str) -> bool:

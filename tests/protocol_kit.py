@@ -331,11 +331,16 @@ class Agent:
 
 
 class Town:
-    """Peers on a net; the peer C{a} lives at the host C{10.0.0.97}, and so on."""
+    """
+    Peers on a net; the peer C{a} lives at the host C{10.0.0.97}, and so on.
+
+    @ivar shown: what the certificates of some call them.
+    """
 
     def __init__(self, names: str, limits: Limits | None = None, clear: bool = True) -> None:
         self.net = Net()
         self.clock = self.net.clock
+        self.shown: dict[str, str] = {}
         self.agents = {name: Agent(name) for name in names}
         self.hosts = {name: Host(self.net, host_of(name)) for name in names}
         self.networks = {name: self.network(name, limits) for name in names}
@@ -345,6 +350,7 @@ class Town:
     def network(self, name: str, limits: Limits | None = None) -> Network:
         def identify(transport: Any) -> Any:
             who = chr(int(transport.getPeer().host.rpartition(".")[2]))
+            who = self.shown.get(who, who)
             return PeerName(who), key_of(who)
 
         return Network(

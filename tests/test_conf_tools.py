@@ -2,6 +2,7 @@
 
 from io import StringIO
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -89,7 +90,7 @@ class IdentityTests(SynchronousTestCase):
         reactor, clock = MemoryReactor(), Clock()
         reactor.seconds, reactor.callLater = clock.seconds, clock.callLater  # type: ignore[method-assign]
         for config, name in ((as_tool(self.config, ADMIN_FILES), ADMIN), (self.config, SUBMITTER)):
-            network: Any = calling_network(config, reactor, None)  # type: ignore[arg-type]
+            network: Any = calling_network(config, reactor, Random(1))
             self.assertEqual((network.name, network.ports), (name, None))
 
 

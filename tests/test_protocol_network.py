@@ -13,7 +13,7 @@ from zope.interface.verify import verifyObject
 
 from clumpt.errors import BadInput, PeerUnreachable
 from clumpt.interfaces import INetwork
-from clumpt.model import Address, PeerName
+from clumpt.model import Address, PeerName, bearer, is_name
 from clumpt.protocols.client import Network
 from clumpt.protocols.keeping import pause
 from clumpt.protocols.limits import Limits
@@ -53,6 +53,46 @@ class NetworkCase(SynchronousTestCase):
         both = [(name, peer) for name, net in self.town.networks.items() for peer in net.links()]
         self.assertEqual({frozenset(pair) for pair in both if pair[::-1] not in both}, set())
         return {frozenset(pair) for pair in both}
+
+
+class ToolsTests(NetworkCase):
+    """Tools that run at the same time with one certificate (H5)."""
+
+    def setUp(self) -> None:
+        self.begin("aXY")
+        for letter in "XY":
+            self.town.shown[letter] = self.town.agents[letter].name = "clumpt-submitter"
+            self.town.networks[letter].name = PeerName("clumpt-submitter")
+
+    def test_side_by_side(self) -> None:
+        """Neither ends the links of the other, and each run has a name of its own."""
+        dialled = [self.town.dial(letter, "a") for letter in "XY"]
+        self.town.run()
+        links = [self.successResultOf(one) for one in dialled]
+        self.town.run(5)
+        self.assertTrue(all(link.open for link in links))
+        names = list(self.town.networks["a"].links())
+        self.assertEqual(len(names), 2)
+        self.assertEqual({bearer(name) for name in names}, {"clumpt-submitter"})
+        self.assertTrue(all(is_name(name) for name in names))
+
+    def test_again(self) -> None:
+        """One that has lost its link takes the place of what is left of it, not of another's."""
+        dialled = [self.town.dial(letter, "a") for letter in "XY"]
+        self.town.run()
+        for one in dialled:
+            self.successResultOf(one)
+        # The peer does not notice that the lines are gone, as if a cable were pulled.
+        lost = self.town.networks["X"]
+        for wire in self.town.net.wires:
+            wire.cut = wire.cut or host_of("X") in (wire.getHost().host, wire.getPeer().host)
+        lost._links[PeerName("a")].end("lost")
+        self.town.run(0.1)
+        again = self.town.dial("X", "a")
+        self.town.run()
+        self.successResultOf(again)
+        self.assertEqual(len(self.town.networks["a"].links()), 2)
+        self.assertEqual(self.town.agents["a"].names(), ["linked", "linked", "unlinked", "linked"])
 
 
 class DialTests(NetworkCase):

@@ -255,7 +255,8 @@ class RosterTests(SynchronousTestCase):
         """Who was removed from the directory is found out; nobody is while it cannot be asked."""
         roster = self.roster()
         self.successResultOf(self.directory.remove_peer(PeerName("node002")))
-        names = [PeerName("node001"), PeerName("node002")]
+        self.enrol("clumpt-submitter")
+        names = [PeerName("node001"), PeerName("node002"), PeerName("clumpt-submitter.0123abcd")]
         self.assertEqual(self.successResultOf(roster.dismissed(names)), ["node002"])
         self.directory.server.down = True
         self.assertEqual(self.successResultOf(roster.dismissed(names)), [])

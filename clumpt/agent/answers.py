@@ -19,7 +19,7 @@ from clumpt.aio import unattended
 from clumpt.errors import NotHere, Untrusted
 from clumpt.idset import IdSet
 from clumpt.interfaces import IInstaller, ILink, IPeerEvents
-from clumpt.model import Entry, GroupName, Member, PeerName, Seq
+from clumpt.model import Entry, GroupName, Member, PeerName, Seq, bearer
 from clumpt.pieces import Bits, Digest
 
 #: Updates in one page of the table.
@@ -56,8 +56,8 @@ class Answers:
         self._memberships[peer] = self._roster.admit(peer, fingerprint, member)
 
     def groups(self, peer: PeerName) -> frozenset[GroupName] | None:
-        """The groups of a linked peer, None if it is not linked."""
-        member = self._memberships.get(peer)
+        """The groups of a peer that is or was linked, None if it never was."""
+        member = self._memberships.get(bearer(peer))
         return member.groups if member is not None else None
 
     def linked(self, link: ILink, head: Seq, top: Digest) -> None:
@@ -78,7 +78,7 @@ class Answers:
 
     def unlinked(self, link: ILink) -> None:
         """See L{IPeerEvents}."""
-        self._memberships.pop(link.peer, None)
+        # Its membership stays known: another link of the same peer may have taken its place.
         self._spread.unlinked(link.peer)
 
     def acked(self, link: ILink, head: Seq) -> None:
@@ -130,7 +130,7 @@ class Answers:
 
     def output_wanted(self, link: ILink, seq: Seq) -> bytes:
         """See L{IPeerEvents}; only who belongs to no group, an administrator's tool, may read it."""
-        if self._memberships[link.peer].groups:
+        if self.groups(link.peer) != frozenset():
             raise Untrusted(f"{link.peer} asks for what an install printed")
         if seq not in self._agenda.concerning():
             raise NotHere(f"update {seq} is not for this peer")

@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from clumpt.errors import BadDocument, StoreFull, Untrusted
 from clumpt.idset import IdSet
 from clumpt.interfaces import IJournal, IKeyring
-from clumpt.model import Entry, PeerName, Seq
+from clumpt.model import Entry, PeerName, Seq, bearer
 from clumpt.pieces import Digest
 from clumpt.table import Table, Taken
 
@@ -98,6 +98,7 @@ class Chain:
         return joined, good
 
     def _blame(self, sender: PeerName, wrong: Exception) -> None:
+        sender = bearer(sender)
         self._bad[sender] += 1
         if self._bad[sender] <= NAMED:
             self._log.error("{peer} sent an update that is not good: {wrong}", peer=sender, wrong=wrong)

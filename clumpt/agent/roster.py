@@ -26,7 +26,7 @@ from clumpt.errors import (
     Untrusted,
 )
 from clumpt.interfaces import IDirectory, IJournal, IKeyring
-from clumpt.model import Address, Group, GroupName, Member, Peer, PeerName, Settings
+from clumpt.model import Address, Group, GroupName, Member, Peer, PeerName, Settings, bearer
 from clumpt.pieces import Digest
 from clumpt.places import Locality, place
 
@@ -238,7 +238,7 @@ class Roster:
         gone = []
         for name in peers:
             try:
-                peer = await self._directory.peer(name)
+                peer = await self._directory.peer(bearer(name))
             except ClumptError as trouble:
                 self._log.debug(
                     "cannot ask whether {peer} is still there: {trouble}", peer=name, trouble=trouble

@@ -24,7 +24,7 @@ class Sources:
     """
     What kind of sender a peer is, and what was told of the newest packages.
 
-    @ivar groups: the groups of a linked peer, None if it is not linked.
+    @ivar groups: the groups of a peer that is or was linked, None if it never was.
     """
 
     _roster: Roster

@@ -7,7 +7,7 @@ from collections import Counter
 from attrs import define, field
 from twisted.logger import Logger
 
-from clumpt.model import Package, PeerName
+from clumpt.model import Package, PeerName, bearer
 
 #: Requests in a row that bring nothing until a peer is named.
 IN_VAIN = 8
@@ -43,6 +43,7 @@ class Suspicions:
 
     def spoiled(self, peer: PeerName, package: Package, what: str) -> None:
         """C{peer} sent something of C{package} that is not what was signed."""
+        peer = bearer(peer)
         self._wrong[peer] += 1
         if self._wrong[peer] <= NAMED:
             self._log.error(

@@ -13,7 +13,7 @@ from clumpt.apps.conf_env import Environment, Site, survey
 from clumpt.apps.conf_issue import Delivery, Issuer
 from clumpt.apps.nodes import fold
 from clumpt.errors import BadInput, Conflict
-from clumpt.model import Address, Group, GroupName, Peer, PeerName
+from clumpt.model import TOOLS, Address, Group, GroupName, Peer, PeerName
 
 
 @frozen
@@ -116,7 +116,7 @@ def _check_names(new: Newcomers) -> None:
     if len({name.lower() for name in new.addresses}) < len(new.addresses):
         raise BadInput("the names of two nodes must differ by more than small and capital letters")
     # The directory knows tools and servers by such names, in whatever letters.
-    if tool := next((name for name in new.addresses if name.lower().startswith("clumpt-")), None):
+    if tool := next((name for name in new.addresses if name.lower().startswith(TOOLS)), None):
         raise BadInput(f"{tool} is the name of a tool, not of a node")
     if new.certificate is not None and len(new.addresses) != 1:
         raise BadInput("--certificate is that of one node: add the others by themselves")

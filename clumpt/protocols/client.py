@@ -49,7 +49,7 @@ class _Dialling:
 @implementer(INetwork)
 class Network:
     """
-    The links of one peer; no two of them lead to the same peer.
+    The links of one peer; no two of them lead to the same peer, or the same running tool.
 
     @ivar ports: where this peer listens (notification, update), None if it does not; the real ports once
         L{start} has fired.
@@ -95,6 +95,8 @@ class Network:
         self._parked: dict[PeerName, Pair] = {}
         self._kept: dict[PeerName, Keeper] = {}
         self._stopping = False
+        #: What all our calls begin with.
+        self._run = random.getrandbits(32)
         self._events: IPeerEvents
 
     @property
@@ -228,7 +230,8 @@ class Network:
 
     def _greeting(self, call: str = "") -> Hello:
         deployment, head, top, member = self._events.hello()
-        return Hello(VERSIONS, deployment, head, top, member, call or f"{self._random.getrandbits(64):016x}")
+        call = call or f"{self._run:08x}{self._random.getrandbits(32):08x}"
+        return Hello(VERSIONS, deployment, head, top, member, call)
 
     def _check(self, pair: Pair) -> None:
         ours, theirs = self._events.hello()[0], pair.hello.deployment
@@ -240,7 +243,7 @@ class Network:
 
     def _arrived(self, pair: Pair) -> None:
         self._check(pair)
-        peer = pair.notify.peer
+        peer = pair.peer
         link = self._links.get(peer)
         ours = link.dialled if link is not None and link.open else None
         room = not self._stopping and len(self._links) < self._limits.links
@@ -266,7 +269,7 @@ class Network:
         self._establish(pair, False)
 
     def _establish(self, pair: Pair, dialled: bool) -> None:
-        peer, hello = pair.notify.peer, pair.hello
+        peer, hello = pair.peer, pair.hello
         if peer in self._links:
             self._links[peer].end("a newer link took its place")
         dialling = self._dialling.pop(peer, None) or _Dialling()

@@ -73,7 +73,7 @@ class Link:
 
     def __attrs_post_init__(self) -> None:
         wires, update = self._wires, self._pair.update
-        self.peer = self._pair.notify.peer
+        self.peer = self._pair.peer
         self.head = self._pair.hello.head_seq
         self.made = self.used = wires.clock.seconds()
         self._asking = Asking(wires.clock, wires.limits, update)

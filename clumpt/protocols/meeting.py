@@ -7,7 +7,7 @@ from enum import Enum
 from attrs import define, field, frozen
 
 from clumpt.errors import BadDocument
-from clumpt.model import PeerName
+from clumpt.model import TOOLS, PeerName, run_of
 from clumpt.protocols.line import Line
 from clumpt.protocols.messages import Hello
 from clumpt.protocols.notify import NotifyProtocol
@@ -21,6 +21,12 @@ class Pair:
     notify: NotifyProtocol
     update: UpdateProtocol
     hello: Hello
+
+    @property
+    def peer(self) -> PeerName:
+        """Who is at the far end: a node, or one of perhaps several running tools of that name (H5)."""
+        name = self.notify.peer
+        return run_of(name, self.hello.call) if name.startswith(TOOLS) else name
 
     @property
     def lines(self) -> tuple[Line, Line]:

@@ -9,6 +9,7 @@ from socket import AF_UNIX, SOCK_DGRAM, socket
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from twisted.internet import reactor
+from twisted.internet.defer import gatherResults
 
 from clumpt.aio import deferred, sleep
 from clumpt.apps.conf_init import NewDeployment, create
@@ -259,6 +260,23 @@ class InstallTests(DaemonCase):
             self.assertEqual((self.root(name) / "usr/share/hello").read_text(), "1.0")
         said = await self.submit("log", "1", "n2")
         self.assertIn("Setting up hello (1.0)", said)
+
+    @deferred
+    async def test_two_submitters(self) -> None:
+        """Two tools that submit at once do not disturb each other, whose certificate is the same (H5)."""
+        for name in self.nodes:
+            await self.up(name)
+        ini = self.folder / "clumpt.ini"
+        ini.write_text(ini.read_text() + "\n[limits]\nupload = 2M\n")
+        debs = [make_deb(self.folder, name, size=3_000_000) for name in ("one", "two")]
+        words = ("-g", "all", "--initial", "100", "-y", "--timeout", "60")
+        for said in await gatherResults([self.submit("install", str(deb), *words) for deb in debs]):
+            self.assertIn("2 of 2 have received it", said)
+            self.assertNotIn("cannot be reached", said)
+        for daemon in self.running:
+            self.assertNotIn("a newer link took its place", daemon.said)
+        for name in self.nodes:
+            self.assertEqual((await self.settles(name, 2)).failures, ())
 
     @deferred
     async def test_policy(self) -> None:

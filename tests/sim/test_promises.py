@@ -117,7 +117,7 @@ class QuietTests(ClusterTestCase):
             cluster.world.run_for(300.0)
             before = cluster.world.events
             cluster.world.run_for(cluster.interval)
-            self.assertLess(cluster.world.events - before, 100 * len(cluster.up))
+            self.assertLess(cluster.world.events - before, 120 * len(cluster.up))
 
     def test_stopped(self) -> None:
         """A daemon that waits for peers that do not answer, or are busy, leaves nothing when it stops."""
