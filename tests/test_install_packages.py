@@ -4,6 +4,7 @@ import builtins
 import gzip
 import io
 import lzma
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -150,6 +151,15 @@ class ReadTests(SynchronousTestCase):
                 path.mkdir()
             with self.assertRaisesRegex(BadInput, "not a package: "):
                 read_package(path)
+
+    def test_no_file(self) -> None:
+        """A pipe with nobody at its other end, or what never ends, is refused at once."""
+        os.mkfifo(self.folder / "pipe.deb")
+        (self.folder / "zero.tar").symlink_to("/dev/zero")
+        for name in ("pipe.deb", "zero.tar"):
+            for read in (read_package, any_file):
+                with self.assertRaisesRegex(BadInput, "it is not a file"):
+                    read(self.folder / name)
 
     def test_evil_words(self) -> None:
         """What a package says of itself cannot become an option, a path or two words."""

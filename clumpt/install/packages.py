@@ -5,7 +5,10 @@ installer for them.  For the administrator's tools; a peer never looks inside.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 import struct
 import subprocess
 import tarfile
@@ -87,14 +90,15 @@ def read_package(path: Path) -> Metadata:
         kinds = ".deb, .rpm, .whl or .tar.gz"
         raise BadInput(f"not a package: {path} (expected {kinds}; any other file needs a command of its own)")
     try:
-        with path.open("rb") as file:
+        with _opened(path) as file:
             found = read(path, file)
     except OSError as wrong:
         raise BadInput(f"not a package: {path}: {wrong.strerror or wrong}") from wrong
     except BadInput:
         raise
     except Exception as wrong:  # noqa: BLE001  # on damaged files the readers raise whatever they like
-        raise BadInput(f"not a package: {path} is damaged or not what its name says: {wrong!r}") from wrong
+        why = wrong if isinstance(wrong, ValueError) else repr(wrong)
+        raise BadInput(f"not a package: {path} is damaged or not what its name says: {why}") from wrong
     return _checked(path, found)
 
 
@@ -105,11 +109,19 @@ def any_file(path: Path) -> Metadata:
     Raises L{BadInput} if it cannot be read or sent.
     """
     try:
-        with path.open("rb"):
-            pass
+        _opened(path).close()
     except OSError as wrong:
         raise BadInput(f"cannot be sent: {path}: {wrong.strerror or wrong}") from wrong
     return _checked(path, Metadata(path.name, "0", ALL, COMMAND))
+
+
+def _opened(path: Path) -> BinaryIO:
+    # Not blocking: a pipe with nobody at its other end must not hold us up.
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not a file")
+    return open(handle, "rb")
 
 
 _Reader = Callable[[Path, BinaryIO], Metadata]
