@@ -1,10 +1,14 @@
 """The helper's own decisions, without a process."""
 
+import time
 from pathlib import Path
+from typing import Any
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from clumpt.install.command import Rules
+from clumpt.install import helper
+from clumpt.install.command import Rules, command_for
 from clumpt.install.helper import BAD_JOB, STAYED_BUSY, Helper
 from clumpt.install.job import Job, job_name
 from clumpt.install.spool import Spool
@@ -88,6 +92,24 @@ class HelperTests(SynchronousTestCase):
         self.spool.file(NAME, "job").write_text("nonsense")
         self.assertEqual(self.carry_out(), BAD_JOB)
         self.assertIsNone(self.spool.result(NAME))
+
+    def test_repair_hangs(self) -> None:
+        """A repair that does not end is given up, and the update is run all the same (H6)."""
+
+        def dirty(*words: Any) -> Any:
+            command: Any = command_for(*words)
+            return evolve(command, repair=("/bin/sleep", "60"), dirty="*")
+
+        self.patch(helper, "command_for", dirty)
+        self.patch(helper, "REPAIR", 0.2)
+        self.put_down()
+        Helper(self.spool, verify, time.monotonic, time.sleep).carry_out(NAME)
+        outcome = self.spool.result(NAME)
+        assert outcome is not None
+        self.assertIs(outcome.state, State.DONE)
+        self.assertTrue(self.mark.exists())
+        self.assertIn(b"+ /bin/sleep 60", self.spool.output(1))
+        self.assertLess(outcome.seconds, RULES.timeout / 2)
 
     def test_no_program(self) -> None:
         """A program that is not there is held: the administrator may install it."""

@@ -31,6 +31,8 @@ from clumpt.model import Outcome, State, Update
 #: Exit statuses of the helper (sysexits.h): the lock stayed taken; the job is not readable.
 STAYED_BUSY = 75
 BAD_JOB = 65
+#: Seconds that a repair may take at most: what it runs may have hung before, and later updates wait (H6).
+REPAIR = 600.0
 
 _SHOWN_EVERY = 1.0
 _PAUSES = (1.0, 2.0, 5.0, 10.0)
@@ -190,10 +192,11 @@ class Helper:
         repairs = [command.repair] if command.repair and _dirty(job.rules.root, command.dirty) else []
         seconds = 0.0
         for argv in (*repairs, *command.runs):
+            within = min(command.timeout, REPAIR) if argv in repairs else command.timeout
             take = partial(self._take, job.name)
             take(b"+ " + shlex.join(argv).encode() + b"\n")
             self._one = Tail.of(OUTPUT_LIMIT)
-            ended = run(argv, command.environment, command.timeout, take, self._now, leader, self._grace)
+            ended = run(argv, command.environment, within, take, self._now, leader, self._grace)
             seconds += ended.seconds
             if argv in repairs:
                 # Whether it helped, the run itself will tell.
