@@ -108,6 +108,13 @@ class CheckTests(CheckCase):
         self.assertIn("directory", line)
         self.assertTrue(self.found("ok"))
 
+    def test_root(self) -> None:
+        """A root document that is none."""
+        self.env.keys.places.root.write_text("{}")
+        self.directory.server.contents.roots[1] = b"{}"
+        (line,) = self.found("fail", status=2)
+        self.assertIn("root.json is no root document to trust", line)
+
     def test_schema(self) -> None:
         """A directory that lacks something of the schema."""
         self.setup.missing = ["attribute type clumptRack is missing"]

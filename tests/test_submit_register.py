@@ -105,6 +105,10 @@ class PlanTests(Case):
         self.cluster.directory.server.contents.roots.clear()
         self.no_plan(IdentityError, "the root document here that of other", root=other.root_envelope)
 
+    def test_no_root(self) -> None:
+        """A file that is no root document is named, with the key that says where it is."""
+        self.no_plan(BadInput, "root.json is no root document to trust", root=b"{}")
+
     def test_quorum(self) -> None:
         """Where updates need several signatures, a submitter is told so, and nothing is sent."""
         entry = self.cluster.register()

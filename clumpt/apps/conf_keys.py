@@ -10,7 +10,7 @@ from cryptography import x509
 
 from clumpt.apps.connect import ADMIN_FILES, SUBMITTER_FILES
 from clumpt.config import Config
-from clumpt.errors import BadInput, IdentityError
+from clumpt.errors import BadDocument, BadInput, IdentityError, Untrusted
 from clumpt.interfaces import IKeyring
 from clumpt.model import GroupName, Member, PeerName
 from clumpt.pieces import Digest
@@ -122,7 +122,13 @@ class Keys:
             raise IdentityError(
                 f"the directory's root document is not {self.places.root}: it is another deployment's"
             )
-        return Keyring.trusting([pinned, *published[1:]])
+        try:
+            keyring = Keyring.trusting([pinned])
+        except (BadDocument, Untrusted) as wrong:
+            raise BadInput(f"{self.places.root} is no root document to trust: {wrong}") from wrong
+        for envelope in published[1:]:
+            keyring.learn_root(envelope)
+        return keyring
 
     def enroller(self) -> Signer:
         """The key that signs memberships."""

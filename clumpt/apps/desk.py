@@ -94,7 +94,12 @@ class Desk:
     async def keyring(self) -> Keyring:
         """The keys in force, by the pinned root and what the directory says followed from it."""
         if self._trust is None:
-            keyring = Keyring.trusting([self.root])
+            try:
+                keyring = Keyring.trusting([self.root])
+            except (BadDocument, Untrusted) as wrong:
+                raise BadInput(
+                    f"{self.config.trust.root} is no root document to trust: {wrong} (root, in [trust])"
+                ) from wrong
             for envelope in await self.directory.root_documents():
                 keyring.learn_root(envelope)
             self._trust = keyring
