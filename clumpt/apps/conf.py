@@ -28,6 +28,7 @@ from clumpt.apps.conf_keys import Keys, Places
 from clumpt.apps.conf_repair import repair_directory
 from clumpt.apps.conf_settings import change_group, change_settings, rewire
 from clumpt.apps.conf_show import list_nodes, neighbours, show
+from clumpt.apps.conf_submitters import add_submitter, list_submitters, retire_submitter
 from clumpt.apps.conf_talk import Talk
 from clumpt.apps.connect import ADMIN_FILES, as_tool, calling_network
 from clumpt.apps.oneshot import OneShotOptions, Status, nowhere, one_shot
@@ -62,6 +63,8 @@ class Options(OneShotOptions):
         ["remove", None, said.Remove, "Take nodes out."],
         ["revoke", None, said.Revoke, "Let no peer accept these keys any more."],
         ["group", None, said.Group, "Create a group, or change what may be installed in it."],
+        ["submitters", None, said.Submitters, "Show who may submit what."],
+        ["submitter", None, said.SubmitterOptions, "Give an administrator a key of his own, or retire one."],
         ["list", None, said.List, "List the nodes."],
         ["show", None, said.Show, "Show all that is known of nodes."],
         ["set", None, said.Set, "Show or change the settings of the deployment: interval, initial, N, M."],
@@ -98,6 +101,14 @@ async def _renew(env: Environment, words: Mapping[str, Any]) -> None:
     await renew(env, words["nodes"], bundles, bool(words["stolen"]))
 
 
+@deferred
+async def _submitter(env: Environment, words: Mapping[str, Any]) -> None:
+    if words["retire"]:
+        await retire_submitter(env, words["name"])
+        return
+    await add_submitter(env, words["name"], words["scope"], Path(words["out"]) if words["out"] else None)
+
+
 _VERBS: Mapping[str, Verb] = {
     "publish": lambda env, _: publish(env),
     "add": _add,
@@ -106,6 +117,8 @@ _VERBS: Mapping[str, Verb] = {
     "remove": lambda env, words: remove(env, words["nodes"]),
     "revoke": lambda env, words: revoke(env, words["fingerprints"]),
     "group": lambda env, words: change_group(env, words["name"], words),
+    "submitters": lambda env, _: list_submitters(env),
+    "submitter": _submitter,
     "list": lambda env, words: list_nodes(env, words["group"], bool(words["fold"])),
     "show": lambda env, words: show(env, words["nodes"]),
     "set": lambda env, words: change_settings(env, words["settings"]),

@@ -12,6 +12,7 @@ from clumpt.apps.conf_change import changed, names, rewired, similar, tell, writ
 from clumpt.apps.conf_env import Environment, Site, survey
 from clumpt.apps.conf_issue import Delivery, Issuer
 from clumpt.apps.conf_keys import Statement, load_certificate
+from clumpt.apps.conf_roots import following, publish_root
 from clumpt.apps.nodes import chosen
 from clumpt.errors import BadDocument, BadInput, Untrusted
 from clumpt.model import Group, GroupName, Member, Peer
@@ -141,21 +142,11 @@ async def revoke(env: Environment, marks: Sequence[Digest]) -> None:
 
 def _following(env: Environment, site: Site, marks: Sequence[Digest]) -> bytes:
     """The next root document, which revokes these keys; raises L{BadInput} if it cannot be made here."""
-    signer = env.keys.root_signer()
-    root = site.keyring.root
-    if signer is None:
-        raise BadInput(f"the root key is not here: bring it to {env.keys.places.root_key}")
-    if root.threshold > 1:
-        raise BadInput(f"a root document needs {root.threshold} signatures, by the ceremony of docs/trust.md")
-    revoked = root.revoked.union(marks)
-    return signer.sign_root(evolve(root, version=root.version + 1, revoked=revoked, issued=int(env.now())))
+    return following(env, site, revoked=site.keyring.root.revoked.union(marks))
 
 
 async def _publish(env: Environment, site: Site, root: bytes) -> None:
-    # Judged as every peer will judge it, before they see it.
-    site.keyring.learn_root(root)
-    version = site.keyring.version
-    await env.directory.add_root(version, root)
+    version = await publish_root(env, site, root)
     env.talk.say(f"Revoked their keys, by root document {version}.")
 
 

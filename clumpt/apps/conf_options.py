@@ -13,6 +13,7 @@ from clumpt.apps.conf_bundle import NOTIFY, UPDATE
 from clumpt.apps.conf_enrol import Newcomers
 from clumpt.apps.conf_init import BASE, NewDeployment, identifier
 from clumpt.apps.conf_issue import Delivery
+from clumpt.apps.conf_submitters import Scope
 from clumpt.apps.nodes import expand, expand_hosts
 from clumpt.apps.words import AnyOrder
 from clumpt.errors import BadInput
@@ -249,6 +250,44 @@ class Group(AnyOrder):
     def parseArgs(self, name: str) -> None:  # type: ignore[override]  # usage.Options reads it
         """Take the name."""
         self["name"] = name
+
+
+class Submitters(AnyOrder):
+    """Show who may submit what."""
+
+    optFlags = [_JSON]
+
+
+class SubmitterOptions(AnyOrder):
+    """Give an administrator a key of his own: C{clumptconf submitter alice -g gpu}."""
+
+    synopsis = "NAME [--groups GROUP[,GROUP...]] [--installers NAME[,NAME...]] [--command] | NAME --retire"
+    optParameters = [
+        ["groups", "g", None, "The groups that may be submitted to; all without it."],
+        ["installers", "i", None, "The installers that may be used; all without it."],
+        ["out", "o", None, "Where the files are written; the folder submitters beside the root document."],
+        _PASSPHRASE,
+    ]
+    optFlags = [
+        ["command", "c", "Commands may be run that are no package manager's."],
+        ["retire", None, "Let what is signed with this key from now on count no more."],
+        _YES,
+        _DRY,
+    ]
+
+    def parseArgs(self, name: str) -> None:  # type: ignore[override]  # usage.Options reads it
+        """Take the name."""
+        self["name"] = name
+
+    def postOptions(self) -> None:
+        """Read the scope; raises L{BadInput}."""
+        if self["retire"] and (self["groups"] or self["installers"] or self["command"]):
+            raise UsageError("--retire changes nothing else")
+        self["scope"] = Scope(
+            group_names(self["groups"]) if self["groups"] else None,
+            frozenset(word for word in self["installers"].split(",") if word) if self["installers"] else None,
+            bool(self["command"]),
+        )
 
 
 class List(AnyOrder):
