@@ -133,14 +133,15 @@ class ReadTests(SynchronousTestCase):
 
     def test_tar(self) -> None:
         """An archive has name and version in its file name, if anywhere."""
-        for name, found in (
-            ("hello-2.10.tar.gz", ("hello", "2.10")),
-            ("my-site_v3.tar.xz", ("my-site", "3")),
-            ("etc.tgz", ("etc", "0")),
-            ("a-b-1.0-rc2.tar", ("a-b", "1.0-rc2")),
+        for name, data, found in (
+            ("hello-2.10.tar.gz", gzip.compress(b"x"), ("hello", "2.10")),
+            ("my-site_v3.tar.xz", lzma.compress(b"x"), ("my-site", "3")),
+            ("etc.tgz", gzip.compress(b"x"), ("etc", "0")),
+            ("a-b-1.0-rc2.tar", b"x", ("a-b", "1.0-rc2")),
         ):
-            self.assertEqual(self.read(name, b"x"), Metadata(*found, "all", "tar"))
+            self.assertEqual(self.read(name, data), Metadata(*found, "all", "tar"))
         self.refused("hello-1.tar", b"", "it is empty")
+        self.refused("hello-1.tar.gz", b"<html>404</html>", "it does not begin as a .gz does")
 
     def test_no_package(self) -> None:
         """Anything else says what is expected instead."""

@@ -257,6 +257,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertIn("clumpt: Try --help.\n", self.ends(2, "--colour"))
         self.assertIn("clumpt: 14 is no number\n", self.ends(2, "-n14"))
         self.assertEqual(self.ends(2, "-n13"), "clumpt: a.ini:1: unlucky\n")
+        self.assertTrue(self.ends(2, "-nx").startswith("clumpt: invalid literal"))
 
     def test_version(self) -> None:
         """The version is that of Clumpt, not of Twisted."""

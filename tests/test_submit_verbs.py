@@ -185,7 +185,7 @@ class InstallTests(VerbCase):
 
     def test_bundle(self) -> None:
         """Several files are one update; they need one installer, and each is named once."""
-        other = package_file(self.mktemp(), "other-2.tgz", b"y")
+        other = package_file(self.mktemp(), "other-2.tar", b"y")
         self.clumpt(self.file, other, "-g", "all", "-y")
         self.assertEqual(self.cluster.updates()[1].update.label, "tool 1.0, other 2")
         copy = package_file(self.mktemp(), "copy-3.tar")

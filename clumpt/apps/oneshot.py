@@ -115,7 +115,9 @@ class ToolOptions(Options):
         try:
             super().parseOptions(options)
         except UsageError as wrong:
-            self._end(f"{wrong}\nTry --help.", Status.USAGE)
+            # What Twisted says of a value that cannot be, before our own words, tells nobody anything.
+            said = str(wrong).removeprefix("Parameter type enforcement failed: ")
+            self._end(f"{said}\nTry --help.", Status.USAGE)
         except ClumptError as wrong:
             self._end(str(wrong), status_of(wrong))
 

@@ -46,6 +46,17 @@ _SYNONYMS = {
     "": ALL,
 }
 _TAR = re.compile(r"\.(tar|tar\.(gz|bz2|xz|zst|lzma|Z)|tgz|tbz2?|txz)$")
+#: How compressed archives begin, by the end of their names.
+_PACKED = {
+    "gz": b"\x1f\x8b",
+    "tgz": b"\x1f\x8b",
+    "bz2": b"BZh",
+    "tbz": b"BZh",
+    "tbz2": b"BZh",
+    "xz": b"\xfd7zXZ\x00",
+    "txz": b"\xfd7zXZ\x00",
+    "zst": b"\x28\xb5\x2f\xfd",
+}
 _TAR_NAME = re.compile(r"(?P<name>.+?)[-_]v?(?P<version>[0-9].*)")
 _WHEEL_PLATFORM = re.compile(r"(?:many|musl)?linux(?:_?[0-9]+)*_(?P<arch>[a-z].*)")
 _WHEEL_METADATA = re.compile(r"[^/]+\.dist-info/METADATA")
@@ -242,6 +253,10 @@ def _tar(path: Path, file: BinaryIO) -> Metadata:
     """An archive says nothing of itself but by its name; what is in it, tar looks at on each peer."""
     bare = _TAR.sub("", path.name)
     named = _TAR_NAME.fullmatch(bare)
-    if not file.read(1):
+    begins = file.read(6)
+    if not begins:
         raise ValueError("it is empty")
+    ending = path.name.rpartition(".")[2]
+    if not begins.startswith(_PACKED.get(ending, b"")):
+        raise ValueError(f"it does not begin as a .{ending} does")
     return Metadata(named["name"], named["version"], ALL, "tar") if named else Metadata(bare, "0", ALL, "tar")
