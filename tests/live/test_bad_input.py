@@ -4,19 +4,23 @@ nothing half done.  Here, and in L{tests.live.test_bad_neighbours}, are whole pe
 
 What else can be bad is shown elsewhere:
 
-    - files: missing, no package (C{test_install_packages}, C{test_submit_verbs}), of a wrong architecture
-      (C{test_submit_register.test_architecture})
+    - files: missing, no package, no file at all (C{test_install_packages}, C{test_submit_verbs}), of a wrong
+      architecture (C{test_submit_register.test_architecture})
+    - what a group's policy, a key's scope or a quorum forbids (C{test_submit_register}, C{test_job},
+      C{live.test_daemon.test_policy})
     - groups and nodes: unknown, empty (C{test_submit_order}, C{test_submit_register.test_nobody}); a group of
       one (C{test_swarm.test_alone})
     - the directory: down (C{live.test_daemon.test_away}, C{test_submit_register.test_down}), without schema
-      (C{live.test_conf.test_schema}), set back to an old backup (C{test_submit_register.test_old_backup})
-    - certificates: missing, expired, of another CA, deployment or name (C{live.test_daemon},
+      (C{live.test_conf.test_schema}), with an older one (C{tests.old_schema}), set back to an old backup
+      (C{test_submit_register.test_old_backup})
+    - certificates: missing, about to expire, expired, of another CA, deployment or name (C{live.test_daemon},
       C{live.test_links}, C{live.test_submit.test_bad_identity})
     - ports in use, state folders of others (C{live.test_daemon.test_taken} and C{test_other_deployment})
     - disks: full while in use (C{live.test_store_full}), failing (C{test_journal.test_no_sync},
       C{test_repository.test_failed_sync}); every way to damage a journal (C{test_journal})
     - commands and package managers, one by one (C{live.test_install_dpkg}, C{live.test_install_others})
-    - two submitters at once, and one killed at any step (C{live.test_submit})
+    - two submitters at once (also C{live.test_daemon.test_two_submitters}), and one killed at any step
+      (C{live.test_submit})
     - frames: cut anywhere, any garbage (C{test_protocol_framing}, C{test_protocol_line})
     - envelopes: every change of them (C{test_trust_keyring}, C{test_trust_dsse})
     - neighbours: in every way slow, mute and wrong (C{test_protocol_link}, C{test_protocol_weather})
