@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredLock
@@ -35,6 +37,9 @@ class Assembly:
     dropped: bool = field(default=False, init=False)
     finishing: bool = field(default=False, init=False)
     turn: DeferredLock = field(factory=DeferredLock, init=False)
+    #: The digest of the first pieces, and how many they are, as far as they came in order.
+    _digest: Any = field(factory=sha256, init=False)
+    _digested: int = field(default=0, init=False)
 
     @property
     def complete(self) -> bool:
@@ -76,10 +81,21 @@ class Assembly:
         if index not in self.held:
             self._storage.write(layout.arriving(self.package.sha256), pieces.offset(index), data)
             self.held = self.held.with_bit(index)
+            if index == self._digested:
+                # So that nothing need be read again when the last one has come.
+                self._digest.update(data)
+                self._digested += 1
         return True
+
+    @property
+    def right(self) -> bool:
+        """Did all pieces come in order, and are they what was signed?  Or the file is to be read."""
+        return self._digested == self.package.pieces.count and self._digest.hexdigest() == self.package.sha256
 
     def lose(self, index: int) -> None:
         """The disk did not keep this piece: it has to come again."""
+        if index < self._digested:
+            self._digested = -1
         self.held = Bits(self.held.value & ~(1 << index))
 
     def finish(self) -> Deferred[None]:

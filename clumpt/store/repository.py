@@ -207,7 +207,7 @@ class FileRepository:
             raise ValueError(f"{package.file} is not complete")
         assembly.finishing = True
         try:
-            await self._in_thread(keeping.finish, self._storage, digest, package.pieces)
+            await self._in_thread(keeping.finish, self._storage, digest, package.pieces, assembly.right)
         except StoreFull:
             self._forget(digest)
             raise

@@ -236,16 +236,26 @@ class RepositoryContract(Base):
         self.assert_whole(self.data, self.package, self.raw)
 
     def test_damaged_at_the_end(self) -> None:
-        """A package whose bytes are not right at the end is thrown away, and can come again."""
+        """A package whose pieces did not come in order is read in the end; if it is wrong, it comes again."""
         assembly = self.repository.assemble(self.package)
         assembly.put_hashes(self.raw)
-        self.fill_in(assembly, self.data)
+        for index in reversed(range(self.package.pieces.count)):
+            self.fill_in(assembly, self.data, index)
         self.damage(self.package.sha256)
         self.failureResultOf(assembly.finish(), Damaged)
         self.assert_nothing(self.package)
         self.assertEqual(self.repository.usage(), 0)
         self.store(self.data, self.package, self.raw)
         self.assert_whole(self.data, self.package, self.raw)
+
+    def test_in_order(self) -> None:
+        """If they came in order, it is not; whoever uses the file notices what the disk did to it."""
+        assembly = self.repository.assemble(self.package)
+        assembly.put_hashes(self.raw)
+        self.fill_in(assembly, self.data)
+        self.damage(self.package.sha256)
+        self.successResultOf(assembly.finish())
+        self.assertFalse(self.successResultOf(self.repository.check(self.package.sha256)))
 
     def test_lying_list(self) -> None:
         """Pieces that are all right do not make a package whose own digest is another."""
