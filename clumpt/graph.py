@@ -40,18 +40,23 @@ def members(peers: Iterable[Peer]) -> dict[GroupName, list[PeerName]]:
     return dict(sorted(found.items()))
 
 
+def place_in_ring(seed: str, group: GroupName, name: PeerName) -> tuple[bytes, PeerName]:
+    """
+    Where a member stands in the ring of its group; whoever has the next greater place follows.
+
+    @param seed: what makes these rings others than those of another deployment.
+    """
+    return sha256(f"{seed}/{group}/{name}".encode()).digest(), name
+
+
 def rings(peers: Iterable[Peer], seed: str) -> dict[GroupName, list[PeerName]]:
     """
     The members of each group in the order of its ring, the last one followed by the first.
 
     @param seed: what makes these rings others than those of another deployment.
     """
-
-    def place(group: GroupName, name: PeerName) -> bytes:
-        return sha256(f"{seed}/{group}/{name}".encode()).digest()
-
     return {
-        group: sorted(names, key=lambda name: (place(group, name), name))
+        group: sorted(names, key=lambda name: place_in_ring(seed, group, name))
         for group, names in members(peers).items()
     }
 

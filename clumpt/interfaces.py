@@ -428,6 +428,12 @@ class ILink(Interface):
     def decline(digest: Digest, index: int) -> None:
         """Answer an offer that is of no use now."""
 
+    def feed(digest: Digest, on: bool, size: int) -> None:
+        """Ask for what we lack of a package as it comes there, in pieces of C{size} bytes; or no more."""
+
+    def fed(digest: Digest, index: int, data: bytes) -> None:
+        """Send a piece to a peer that asked to be fed."""
+
     def output(seq: Seq) -> Deferred[bytes]:
         """What the install of C{seq} printed on that peer."""
 
@@ -471,7 +477,7 @@ class IPeerEvents(Interface):
     def table_wanted(link: ILink, have: IdSet) -> Sequence[bytes]:
         """A page of what the peer lacks."""
 
-    def hashes_wanted(link: ILink, digest: Digest) -> bytes:
+    def hashes_wanted(link: ILink, digest: Digest) -> Deferred[bytes]:
         """The list of piece hashes."""
 
     def piece_wanted(link: ILink, digest: Digest, index: int) -> Deferred[bytes]:
@@ -488,6 +494,12 @@ class IPeerEvents(Interface):
 
     def declined(link: ILink, digest: Digest, index: int) -> None:
         """The peer does not want what we offered (index unchecked)."""
+
+    def feed_wanted(link: ILink, digest: Digest, on: bool) -> None:
+        """The peer wants to be sent what it lacks as it comes here; or says that it goes round no more."""
+
+    def fed(link: ILink, digest: Digest, index: int, data: bytes) -> None:
+        """A piece came that was not asked for by itself (unchecked)."""
 
     def drained(link: ILink) -> None:
         """There is room again on a link that was full."""

@@ -329,6 +329,12 @@ class Agent:
     def declined(self, link: Any, digest: Any, index: int) -> None:
         self._tell("declined", digest, index)
 
+    def feed_wanted(self, link: Any, digest: Any, on: bool) -> None:
+        self._tell("feed_wanted", digest, on)
+
+    def fed(self, link: Any, digest: Any, index: int, data: bytes) -> None:
+        self._tell("fed", digest, index, data)
+
 
 class Town:
     """

@@ -97,9 +97,8 @@ class FakeLink:
         for entry in entries:
             missing = [one for one in entry.update.packages if one.sha256 not in self.far.holds]
             for package in missing if entry.seq in holding else []:
-                listed = HashList.checked(
-                    self.network.events.hashes_wanted(self, package.sha256), package.pieces
-                )
+                raw = await self.network.events.hashes_wanted(self, package.sha256)
+                listed = HashList.checked(raw, package.pieces)
                 for index in range(package.pieces.count):
                     data = await self.network.events.piece_wanted(self, package.sha256, index)
                     assert listed.matches(index, data)

@@ -98,7 +98,7 @@ class CareTests(SynchronousTestCase):
             self.clock,
             self.repository,
             quota,
-            lambda: [package(name) for name in names],
+            lambda used: [package(name) for name in names],
             self.damaged.append,
         )
 

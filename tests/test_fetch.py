@@ -7,15 +7,20 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from attrs import evolve
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from clumpt.agent.fetch import AT_ONCE, FEW, SMALL, Fetcher
+from clumpt.agent.arrival import AT_ONCE, FEW, SMALL
+from clumpt.agent.feeds import UNDER_WAY, Feeds
+from clumpt.agent.fetch import Fetcher
 from clumpt.agent.fresh import Fresh
 from clumpt.agent.rate import Bucket
+from clumpt.agent.serve import Server
+from clumpt.errors import BadDocument, NotHere
 from clumpt.interfaces import IRepository
 from clumpt.model import Package
-from clumpt.pieces import Bits
+from clumpt.pieces import Bits, digest_of
 from clumpt.provenance import Origin
 from tests.test_job import package
 
@@ -52,6 +57,9 @@ class WantTests(SynchronousTestCase):
             nothing,
             lambda peer: Origin.GROUP,
             Fresh(),
+            Feeds(Clock(), dict, lambda package: [], lambda peer: False, lambda digest: False),
+            nothing,
+            nothing,
         )
 
     def test_large(self) -> None:
@@ -76,3 +84,53 @@ class WantTests(SynchronousTestCase):
         self.assertEqual(self.fetcher.want(wanted), wanted[1 : FEW + 1])
         self.assertEqual(self.fetcher.want(wanted[2:]), [wanted[FEW + 1]])
         self.assertEqual(self.fetcher.arriving, wanted[2 : FEW + 2])
+
+    def test_fed(self) -> None:
+        """What is fed must be a piece of the package; of what nobody waits for, only so much may come."""
+        (wanted,) = self.fetcher.want(packages(1, SMALL))
+        link: Any = SimpleNamespace(peer="a")
+        for index in (-1, wanted.pieces.count):
+            self.assertRaises(BadDocument, self.fetcher.fed, link, wanted.sha256, index, b"")
+        for _ in range(UNDER_WAY):
+            self.fetcher.fed(link, digest_of(b"another"), 0, b"")
+        self.assertRaises(BadDocument, self.fetcher.fed, link, digest_of(b"another"), 0, b"")
+
+
+class HashesTests(SynchronousTestCase):
+    """A peer that is asked for the hashes of pieces, which come later."""
+
+    def setUp(self) -> None:
+        self.raw: bytes | None = None
+        self.comes = True
+        pieces: Any = SimpleNamespace(hashes=lambda package: self.raw)
+        self.server = Server(
+            Clock(),
+            Random(1),
+            pieces,
+            Bucket(0),
+            False,
+            dict,
+            lambda _: True,
+            comes=lambda digest: self.comes,
+        )
+        (self.package,) = packages(1, SMALL)
+        self.server.know(self.package)
+
+    def test_later(self) -> None:
+        """It answers when it has them; who does not wait any more is not answered."""
+        answers = [self.server.hashes(self.package.sha256) for _ in range(2)]
+        answers[0].cancel()
+        self.failureResultOf(answers[0], CancelledError)
+        self.assertNoResult(answers[1])
+        self.raw = b"hashes"
+        self.server.hashed(self.package)
+        self.assertEqual(self.successResultOf(answers[1]), b"hashes")
+        self.assertEqual(self.successResultOf(self.server.hashes(self.package.sha256)), b"hashes")
+
+    def test_never(self) -> None:
+        """It says so if they do not come."""
+        answer = self.server.hashes(self.package.sha256)
+        self.server.hashed(self.package)
+        self.failureResultOf(answer, NotHere)
+        self.comes = False
+        self.assertRaises(NotHere, self.server.hashes, self.package.sha256)

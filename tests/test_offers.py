@@ -232,6 +232,7 @@ class UplinkTests(SynchronousTestCase):
             lambda: self.links,
             lambda package: self.held,
             lambda package: self.soon,
+            lambda peer, package, index: b"data",
         )
 
     def ask(self, peer: PeerName, index: int) -> list[Any]:

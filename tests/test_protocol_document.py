@@ -44,6 +44,8 @@ EXAMPLES: list[Message] = [
     requests.NotHere(6),
     requests.Busy(6, 1500),
     requests.Cancel(6),
+    requests.Feed(PACKAGE, True),
+    requests.Fed(PACKAGE, 2, b"the bytes"),
 ]
 
 

@@ -174,6 +174,28 @@ class TellingTests(LinkCase):
             ],
         )
 
+    def test_fed(self) -> None:
+        """Who asks to be fed is sent pieces without asking for each, and hears when that is over."""
+        self.link.feed(TOP, True, 100)
+        self.town.run()
+        self.back.fed(TOP, 7, bytes(100))
+        self.back.feed(TOP, False, 0)
+        self.town.run()
+        self.assertEqual(self.there.told[-1], ("feed_wanted", TOP, True))
+        self.assertEqual(self.here.told[-2:], [("fed", TOP, 7, bytes(100)), ("feed_wanted", TOP, False)])
+
+    def test_fed_too_much(self) -> None:
+        """A piece that is larger than those that are wanted is refused at its first bytes."""
+        self.link.feed(TOP, True, 100)
+        self.town.run()
+        self.back.fed(TOP, 7, bytes(101))
+        self.assertHungUp("a frame of kind 0x32")
+
+    def test_fed_unasked(self) -> None:
+        """So is any, where nobody asked to be fed."""
+        self.back.fed(TOP, 7, b"x")
+        self.assertHungUp("a frame of kind 0x32")
+
     def test_wrong_line(self) -> None:
         """What belongs on the other line ends the link."""
         self.wire(2, ours=False).write(b"".join(Notify((), IdSet(), 0).frame().encode()))

@@ -62,6 +62,8 @@ every_message = st.one_of(
     st.builds(requests.Have, digests, indices, indices),
     st.builds(requests.Offer, digests, u32),
     st.builds(requests.Decline, digests, u32),
+    st.builds(requests.Feed, digests, st.booleans()),
+    st.builds(requests.Fed, digests, u32, st.binary(max_size=200)),
     st.builds(requests.WantPiece, u32, digests, u32),
     st.builds(requests.Piece, u32, blobs),
     st.builds(requests.WantOutput, u32, seqs),

@@ -49,7 +49,9 @@ class SpreadTests(SynchronousTestCase):
             know=lambda package: None,
             package=lambda digest: self.known.get(digest),
             uplink=uplink,
+            feed_wanted=lambda link, digest, on: self.fed.append((link.peer, digest, on)),
         )
+        self.fed: list[tuple[Any, ...]] = []
         server = cast(Server, rooms)
         self.needed: list[Any] = []
         fetching = SimpleNamespace(
@@ -59,6 +61,8 @@ class SpreadTests(SynchronousTestCase):
             arriving=self.needed,
             starving=self.needed,
             busy=False,
+            begun=lambda package: None,
+            feeds=SimpleNamespace(feeder=lambda digest: None, end=lambda digest: None),
         )
         fetcher = cast(Fetcher, fetching)
         self.clock = Clock()
@@ -165,6 +169,20 @@ class EarlyTests(SpreadTests):
         self.known = known
         self.spread.joined([self.update])
         self.assertEqual(self.seen, [("peer0", self.package, self.whole)])
+
+    def test_wishes(self) -> None:
+        """So does the wish to be fed; it may be taken back."""
+        one, other = self.links(1, 1)
+        known, self.known = self.known, {}
+        for link in (one, other):
+            self.spread.feed_wanted(cast(ILink, link), self.package.sha256, True)
+        self.spread.feed_wanted(cast(ILink, other), self.package.sha256, False)
+        for link in (one, other):
+            self.spread.holding_told(cast(ILink, link), self.package.sha256, b"")
+        self.fed.clear()
+        self.known = known
+        self.spread.joined([self.update])
+        self.assertEqual(self.fed, [("peer0", self.package.sha256, True)])
 
 
 class ArrivalTests(SynchronousTestCase):

@@ -249,9 +249,11 @@ class SubmissionTests(SynchronousTestCase):
         self.assertRaises(BadDocument, events.holding_told, link, self.package.sha256, b"")
 
     def test_offers(self) -> None:
-        """Pieces are offered to who wants them; it takes none itself."""
+        """Pieces are offered to who wants them and does not ask to be fed; it takes none itself."""
         work, events, link = self.begun(idle=True)
         events.holding_told(link, self.package.sha256, Bits().encode(self.package.pieces.count))
+        self.assertEqual(link.offers, [])
+        self.later(work, 2)
         self.assertNotEqual(link.offers, [])
         before = len(link.offers)
         for digest, index in list(link.offers):

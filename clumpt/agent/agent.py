@@ -14,10 +14,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from clumpt.agent.answers import Answers
-from clumpt.agent.care import Care, Held, keeps
+from clumpt.agent.care import Care
 from clumpt.agent.chain import Chain
+from clumpt.agent.feeds import Feeds
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
+from clumpt.agent.inventory import Inventory
 from clumpt.agent.job import Agenda
 from clumpt.agent.manners import Manners
 from clumpt.agent.near import Near
@@ -25,6 +27,7 @@ from clumpt.agent.queue import INTERRUPTED, Queue
 from clumpt.agent.rate import Bucket, minute_of_day
 from clumpt.agent.recovery import verdicts
 from clumpt.agent.report import Reporter, summarise
+from clumpt.agent.ring import Ring
 from clumpt.agent.roster import Roster
 from clumpt.agent.serve import Server
 from clumpt.agent.sources import Sources
@@ -44,7 +47,6 @@ from clumpt.interfaces import (
 from clumpt.model import Entry, GroupName, Package, PeerName, PeerStatus, Seq, State
 from clumpt.pieces import Digest
 from clumpt.places import Locality
-from clumpt.provenance import Provenance
 
 #: Seconds between attempts to start without ever having read the directory.
 START_PAUSE = 5.0
@@ -77,6 +79,7 @@ class Agent:
     agenda: Agenda = field(init=False)
     roster: Roster = field(init=False)
     sources: Sources = field(init=False)
+    ring: Ring = field(init=False)
     queue: Queue = field(init=False)
     reporter: Reporter = field(init=False)
     sync: Sync = field(init=False)
@@ -103,6 +106,7 @@ class Agent:
         self.roster = Roster(self.name, self._directory, self._journal, self._keyring)
         self.roster.locality = manners.locality
         self.sources = Sources(self.roster, self._journal, self._groups)
+        self.ring = Ring(self.roster, self.agenda, self._groups, self._network.links)
         self.queue = Queue(
             reactor,
             self._wall,
@@ -137,6 +141,7 @@ class Agent:
             self._network.links,
             self._served,
             lambda package: self.fetcher.expected(package.sha256),
+            lambda digest: self.fetcher.wants(digest),
         )
         self.fetcher = Fetcher(
             reactor,
@@ -151,8 +156,13 @@ class Agent:
             self._hindered,
             self.sources.origin,
             self.server.fresh,
+            Feeds(reactor, self._network.links, self.ring.nearest, self.sources.submits, self._unring),
+            self.server.hashed,
+            self.server.uplink.feeder.came,
         )
         self.server.uplink.fanout = manners.fanout
+        self.server.uplink.feeder.broken = self.fetcher.feeds.end
+        self.fetcher.feeds.choosy = manners.choosy
         if manners.locality is not Locality.NONE:
             self.server.uplink.near = self.fetcher.near = Near(self.name, self.roster.where)
         self.spread = Spread(
@@ -165,7 +175,8 @@ class Agent:
             self.sources.submits,
             self._widen,
         )
-        self.care = Care(reactor, self.repository, manners.quota, self._held, self.spread.restore)
+        inventory = Inventory(self.name, self.repository, self.agenda, self.server, self.spread)
+        self.care = Care(reactor, self.repository, manners.quota, inventory.held, self.spread.restore)
 
     # Starting and stopping.
 
@@ -180,7 +191,7 @@ class Agent:
         """
         self.chain.restore()
         self.agenda.states.update(self._journal.states())
-        self.fetcher.recall(self.sources.recall())
+        self.fetcher.counts.recall(self.sources.recall())
         await self._read_directory()
         if self._stopped:
             return
@@ -262,6 +273,7 @@ class Agent:
         up.rate, up.hours = manners.upload, manners.upload_hours
         down.rate, down.hours = manners.download, manners.download_hours
         self.server.uplink.fanout = manners.fanout
+        self.fetcher.feeds.choosy = manners.choosy
 
     # What changes here.
 
@@ -329,15 +341,16 @@ class Agent:
         users = self.agenda.users(package.sha256)
         return any(self.agenda.states[seq] is State.DONE for seq in users)
 
+    def _unring(self, digest: Digest) -> bool:
+        """A package is passed on by offers from now on; did it go round until now?"""
+        self.fetcher.unring(digest)
+        return self.server.uplink.unring(digest)
+
     def _groups(self, peer: PeerName) -> frozenset[GroupName] | None:
         return self._answers.groups(peer) if self._answers is not None else None
 
     def _minute(self) -> int:
         return minute_of_day(self._wall())
-
-    def provenance(self, digest: Digest) -> Provenance | None:
-        """Where the bytes of a package came from; None if that is not remembered."""
-        return self.fetcher.provenance(digest)
 
     def _completed(self, package: Package) -> None:
         """A package is here; what follows is done once for all that come at this moment."""
@@ -354,22 +367,8 @@ class Agent:
         self.spread.servable(seqs)
         self.spread.fetch()
         self.queue.wake()
-        self.sources.keep(self.fetcher.newest())
+        self.sources.keep(self.fetcher.counts.newest())
         self.care.tidy()
-
-    def _held(self) -> list[Held]:
-        """The whole packages here, and whether they may be dropped."""
-        held = []
-        for digest in self.repository.digests():
-            package, users = self.server.package(digest), self.agenda.users(digest)
-            opened = any(not self.agenda.states[seq].settled for seq in users)
-            live = any(not self.agenda.withdrawn(seq) for seq in users)
-            others = self.spread.holders(package) if package is not None else []
-            kept = keeps(self.name, others, digest)
-            size = package.size if package is not None else 0
-            used = max(self.care.used.get(digest, 0.0), self.server.used.get(digest, 0.0))
-            held.append(Held(digest, size, used, opened, live, kept))
-        return held
 
     def _hindered(self, package: Package, reason: str) -> None:
         if package.sha256 not in self._hindrances:
@@ -397,5 +396,5 @@ class Agent:
             state=state,
             reason=reason,
             seen=int(self._wall()),
-            sources=self.fetcher.newest(),
+            sources=self.fetcher.counts.newest(),
         )

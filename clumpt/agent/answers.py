@@ -100,7 +100,7 @@ class Answers:
         """See L{IPeerEvents}."""
         return [entry.envelope for entry in self._chain.page(have, PAGE)]
 
-    def hashes_wanted(self, link: ILink, digest: Digest) -> bytes:
+    def hashes_wanted(self, link: ILink, digest: Digest) -> Deferred[bytes]:
         """See L{IPeerEvents}."""
         return self._server.hashes(digest)
 
@@ -123,6 +123,14 @@ class Answers:
     def declined(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""
         self._server.declined(link.peer, digest, index)
+
+    def feed_wanted(self, link: ILink, digest: Digest, on: bool) -> None:
+        """See L{IPeerEvents}."""
+        self._spread.feed_wanted(link, digest, on)
+
+    def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:
+        """See L{IPeerEvents}."""
+        self._spread.fed(link, digest, index, data)
 
     def drained(self, link: ILink) -> None:
         """See L{IPeerEvents}."""

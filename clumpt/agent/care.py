@@ -8,7 +8,7 @@ update needs, and what nobody else is known to hold while its update is live.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from attrs import define, field, frozen
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -85,14 +85,14 @@ class Care:
     Keeps the repository below its quota, and finds what the disk damaged.
 
     @ivar quota: bytes, 0 for no limit of our own.
-    @ivar held: what is here now.
+    @ivar held: what is here now; is given when it was of use.
     @ivar damaged: called with the digest of a package that was found damaged and set aside.
     """
 
     _reactor: IReactorTime
     _repository: IRepository
     _quota: int
-    _held: Callable[[], Collection[Held]]
+    _held: Callable[[Mapping[Digest, float]], Collection[Held]]
     _damaged: Callable[[Digest], None]
     used: dict[Digest, float] = field(factory=dict, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
@@ -120,7 +120,7 @@ class Care:
 
     def make_room(self, size: int) -> None:
         """Drop what may go until C{size} bytes are free, or nothing more may go."""
-        for digest in to_drop(self._held(), size):
+        for digest in to_drop(self._held(self.used), size):
             self._log.info("dropping the package {digest}: others hold it, or nobody wants it", digest=digest)
             self._repository.drop(digest)
             self.used.pop(digest, None)

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.defer import CancelledError, TimeoutError
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from clumpt.agent.arrival import Arrival, full_hands
+from clumpt.agent.counts import Counts
+from clumpt.agent.feeds import Feeds
 from clumpt.agent.fresh import Fresh
 from clumpt.agent.near import Near
+from clumpt.agent.pauses import Pauses
 from clumpt.agent.rate import Bucket
 from clumpt.agent.suspicions import Suspicions
 from clumpt.agent.swarm import Ask, Swarm
 from clumpt.aio import deferred, sleep, unattended
 from clumpt.errors import BadDocument, Busy, ClumptError, Damaged, NotHere, StoreFull
-from clumpt.interfaces import IAssembly, ILink, IRepository
+from clumpt.interfaces import ILink, IRepository
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest
-from clumpt.provenance import MOST_TOLD, Origin, Provenance, Source
+from clumpt.provenance import Origin, Provenance
 
-#: Packages that may arrive at the same time, the others wait in the order of their updates: a few, and more
-#: while they are small, together.
-FEW, AT_ONCE, SMALL = 16, 64, 1024 * 1024
 #: Seconds before something that failed for a while is tried again.
 PAUSE = 1.0
 #: Seconds before a full disk is tried again.
@@ -36,19 +36,6 @@ MOST_TIMERS = 64
 SHUN = 5.0
 #: Seconds in which the hashes of pieces come, or are asked of somebody else: without them, nothing can be.
 HASHES = 2.0
-#: Packages whose provenance is remembered.
-REMEMBERED = 256
-
-
-@define(eq=False)
-class _Arrival:
-    package: Package
-    swarm: Swarm
-    assembly: IAssembly
-    #: What was asked and not answered yet.
-    open: dict[Ask, Deferred[Any]] = field(factory=dict)
-    asking_hashes: bool = False
-    finishing: bool = False
 
 
 @define(eq=False)
@@ -62,6 +49,8 @@ class Fetcher:
     @ivar awaited: called when more pieces are on their way here, so that they can be promised to others.
     @ivar missed: called with a package of which something that was asked for does not come.
     @ivar hindered: called with a package and the reason why it cannot be kept here now.
+    @ivar hashed: called with a package whose piece hashes are here now, or do not come.
+    @ivar fed: called with the sender, the package and the index of a piece that came by itself.
     @ivar near: where peers stand, None if it does not matter.
     @ivar origin: what kind of sender a peer is.
     @ivar fresh: keeps pieces that came, for a while.
@@ -79,14 +68,20 @@ class Fetcher:
     _hindered: Callable[[Package, str], None]
     _origin: Callable[[PeerName], Origin]
     _fresh: Fresh
+    feeds: Feeds
+    _hashed: Callable[[Package], None]
+    _fed: Callable[[PeerName, Digest, int], None]
     near: Near | None = None
-    _arrivals: dict[Digest, _Arrival] = field(factory=dict, init=False)
+    _arrivals: dict[Digest, Arrival] = field(factory=dict, init=False)
     _not_before: dict[Digest, float] = field(factory=dict, init=False)
-    _timers: list[IDelayedCall] = field(factory=list, init=False)
+    _pauses: Pauses = field(init=False)
     _stopped: bool = field(default=False, init=False)
-    _provenance: dict[Digest, Provenance] = field(factory=dict, init=False)
+    counts: Counts = field(factory=Counts, init=False)
     suspicions: Suspicions = field(factory=Suspicions, init=False)
     _log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        self._pauses = Pauses(self._reactor, MOST_TIMERS)
 
     def want(self, packages: Sequence[Package]) -> list[Package]:
         """
@@ -101,19 +96,11 @@ class Fetcher:
         for digest, package in wanted.items():
             if digest in self._arrivals or self._repository.holds(digest):
                 continue
-            if self._full_hands:
+            if full_hands(self.arriving):
                 break
             if self._begin(package):
                 begun.append(package)
         return begun
-
-    @property
-    def _full_hands(self) -> bool:
-        """Is enough on its way?"""
-        there = len(self._arrivals)
-        if FEW <= there < AT_ONCE:
-            return sum([arrival.package.size for arrival in self._arrivals.values()]) >= SMALL
-        return there >= AT_ONCE
 
     def _begin(self, package: Package) -> bool:
         if self._not_before.get(package.sha256, 0.0) > self._reactor.seconds():
@@ -123,12 +110,25 @@ class Fetcher:
         except StoreFull as full:
             self._full(package, full)
             return False
+        counted = self.counts.get(package.sha256) if len(assembly.held) else None
+        self.counts.put(package.sha256, counted or Provenance())
         swarm = Swarm(package.pieces.count, self._random, assembly.held, self.near)
-        counted = self._provenance.get(package.sha256) if len(assembly.held) else None
-        self._count(package, counted or Provenance())
-        self._arrivals[package.sha256] = _Arrival(package, swarm, assembly)
+        self._arrivals[package.sha256] = Arrival(package, swarm, assembly)
         self._pump(package.sha256)
         return True
+
+    def begun(self, package: Package) -> None:
+        """The links were told that this package is wanted: let it come, once its pieces can be judged."""
+        arrival = self._arrivals.get(package.sha256)
+        if arrival is not None and not arrival.assembly.needs_hashes():
+            arrival.swarm.alone = self.feeds.begin(package, arrival.swarm.complete_holders)
+        self._pump(package.sha256)
+
+    def unring(self, digest: Digest) -> None:
+        """A package does not come by itself any more."""
+        if digest in self._arrivals:
+            self._arrivals[digest].swarm.alone = False
+            self._pump(digest)
 
     def wants(self, digest: Digest) -> bool:
         """Is this package on its way?"""
@@ -137,24 +137,6 @@ class Fetcher:
     def expected(self, digest: Digest) -> Bits:
         """The pieces of a package that were asked for and should be here soon."""
         return self._arrivals[digest].swarm.expected if digest in self._arrivals else Bits()
-
-    def provenance(self, digest: Digest) -> Provenance | None:
-        """Where a package came from, as far as it has; None if that is not remembered."""
-        return self._provenance.get(digest)
-
-    def newest(self) -> tuple[Source, ...]:
-        """Where the packages came from of which something came last."""
-        return tuple(self._provenance.items())[-MOST_TOLD:]
-
-    def recall(self, known: Mapping[Digest, Provenance]) -> None:
-        """This was known before a restart."""
-        self._provenance.update(known)
-
-    def _count(self, package: Package, provenance: Provenance) -> None:
-        self._provenance.pop(package.sha256, None)
-        self._provenance[package.sha256] = provenance
-        if len(self._provenance) > REMEMBERED:
-            del self._provenance[next(iter(self._provenance))]
 
     @property
     def arriving(self) -> list[Package]:
@@ -169,11 +151,7 @@ class Fetcher:
     @property
     def starving(self) -> list[Package]:
         """Packages on their way of which nobody linked holds a missing piece, or expects one."""
-        return [
-            arrival.package
-            for arrival in self._arrivals.values()
-            if not (arrival.finishing or arrival.swarm.holders or arrival.swarm.promised)
-        ]
+        return [one.package for one in self._arrivals.values() if one.starves]
 
     def learn(self, peer: PeerName, digest: Digest, bits: Bits) -> None:
         """C{peer} holds these pieces."""
@@ -195,12 +173,26 @@ class Fetcher:
         else:
             self._reply(arrival)
 
-    def _reply(self, arrival: _Arrival) -> None:
+    def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:
+        """A piece came by itself; raises L{BadDocument} if there is no such piece, or if it should not."""
+        arrival = self._arrivals.get(digest)
+        if arrival is None or arrival.finishing or arrival.assembly.needs_hashes():
+            self.feeds.came(link.peer, digest, False)
+            return
+        if not 0 <= index < arrival.package.pieces.count:
+            raise BadDocument(f"piece {index} of {arrival.package.pieces.count} is sent")
+        self.feeds.came(link.peer, digest, index not in arrival.swarm.held)
+        self._fed(link.peer, digest, index)
+        try:
+            self._received(arrival, Ask(link.peer, index), data)
+        except StoreFull as full:
+            self._full(arrival.package, full)
+        self._pump(digest)
+
+    def _reply(self, arrival: Arrival) -> None:
         """Take or decline what is on offer."""
         if arrival.finishing or self._stopped or arrival.assembly.needs_hashes():
             # Declined, they would not come again soon; the hashes are here in a moment.
-            return
-        if not arrival.swarm.offers_wait:
             return
         links, awaited = self._links(), False
         for reply in arrival.swarm.replies(self._reactor.seconds()):
@@ -216,6 +208,7 @@ class Fetcher:
 
     def lost(self, peer: PeerName) -> None:
         """The link to C{peer} is gone."""
+        self.feeds.lost(peer)
         for digest in list(self._arrivals):
             self._arrivals[digest].swarm.lost(peer)
             self._missed(self._arrivals[digest].package)
@@ -223,11 +216,13 @@ class Fetcher:
 
     def pump(self) -> None:
         """Look again at everything on its way: time has passed."""
+        self.feeds.look()
         for digest, arrival in list(self._arrivals.items()):
             self._give_up_silent(arrival)
+            arrival.barren.clear()
             self._pump(digest)
 
-    def _give_up_silent(self, arrival: _Arrival) -> None:
+    def _give_up_silent(self, arrival: Arrival) -> None:
         """Who says nothing will not send either, long before it is known that the link is dead."""
         now, links = self._reactor.seconds(), self._links()
         long_ago = now - arrival.swarm.patience
@@ -244,9 +239,7 @@ class Fetcher:
         for arrival in self._arrivals.values():
             for waiting in list(arrival.open.values()):
                 waiting.cancel()
-        for timer in self._timers:
-            if timer.active():
-                timer.cancel()
+        self._pauses.stop()
         self._arrivals.clear()
 
     def _pump(self, digest: Digest) -> None:
@@ -259,8 +252,8 @@ class Fetcher:
         elif arrival.assembly.needs_hashes():
             unattended(self._hashes(arrival), self._log, "asking for the hashes of pieces")
         else:
-            self._reply(arrival)
             links = self._links()
+            self._reply(arrival)
             for ask in arrival.swarm.asks(self._reactor.seconds()):
                 if ask.peer in links:
                     unattended(self._piece(arrival, ask, links[ask.peer]), self._log, "taking a piece")
@@ -268,28 +261,33 @@ class Fetcher:
                     arrival.swarm.lost(ask.peer)
 
     @deferred
-    async def _hashes(self, arrival: _Arrival) -> None:
-        links = self._links()
-        # Who offers pieces that are on their way to it has the hashes already.
-        holders = [peer for peer in arrival.swarm.holders or arrival.swarm.givers if peer in links]
-        if arrival.asking_hashes or not holders:
+    async def _hashes(self, arrival: Arrival) -> None:
+        links, swarm = self._links(), arrival.swarm
+        # Who offers pieces that are on their way to it has the hashes already; who may feed us, soon.
+        known = swarm.holders or swarm.givers or self.feeds.source(arrival.package, arrival.barren)
+        holders = [peer for peer in known if peer in links]
+        if not holders or not arrival.asking.isdisjoint(holders):
             return
-        arrival.asking_hashes = True
         peer = self._random.choice(holders)
+        arrival.asking.add(peer)
         try:
             answer = links[peer].hashes(arrival.package.sha256)
-            patience = max(HASHES, arrival.swarm.patience)
-            arrival.assembly.put_hashes(await answer.addTimeout(patience, self._reactor))
+            answer.addTimeout(max(HASHES, swarm.patience), self._reactor)
+            arrival.assembly.put_hashes(await answer)
         except BadDocument as wrong:
             self._spoiled(arrival, peer, str(wrong))
         except (ClumptError, TimeoutError) as trouble:
             self._log.debug("no piece hashes from {peer}: {trouble}", peer=peer, trouble=trouble)
-            arrival.swarm.lost(peer)
-        arrival.asking_hashes = False
+            swarm.lost(peer)
+            arrival.barren.add(peer)
+        else:
+            self._hashed(arrival.package)
+            self.begun(arrival.package)
+        arrival.asking.discard(peer)
         self._pump(arrival.package.sha256)
 
     @deferred
-    async def _piece(self, arrival: _Arrival, ask: Ask, link: ILink) -> None:
+    async def _piece(self, arrival: Arrival, ask: Ask, link: ILink) -> None:
         package, swarm = arrival.package, arrival.swarm
         length = package.pieces.length(ask.index)
         try:
@@ -321,24 +319,21 @@ class Fetcher:
             arrival.open.pop(ask, None)
         self._pump(package.sha256)
 
-    def _refused(self, arrival: _Arrival, ask: Ask, pause: float) -> None:
+    def _refused(self, arrival: Arrival, ask: Ask, pause: float) -> None:
         arrival.swarm.refused(ask.peer, ask.index, self._reactor.seconds() + pause)
         self._missed(arrival.package)
-        self._timers = [timer for timer in self._timers if timer.active()]
-        if len(self._timers) < MOST_TIMERS:
-            # Without one it is looked at a little later.
-            self._timers.append(self._reactor.callLater(pause, self._pump, arrival.package.sha256))
+        self._pauses.after(pause, self._pump, arrival.package.sha256)
 
-    def _received(self, arrival: _Arrival, ask: Ask, data: bytes) -> None:
+    def _received(self, arrival: Arrival, ask: Ask, data: bytes) -> None:
         package, swarm = arrival.package, arrival.swarm
         self.suspicions.sent(ask.peer)
-        counted = self._provenance.get(package.sha256, Provenance())
+        counted = self.counts.get(package.sha256) or Provenance()
         if ask.index in swarm.held or self._arrivals.get(package.sha256) is not arrival:
             swarm.arrived(ask.peer, ask.index, self._reactor.seconds())
-            self._count(package, counted.came_twice(len(data)))
+            self.counts.put(package.sha256, counted.came_twice(len(data)))
         elif arrival.assembly.put(ask.index, data):
             self._fresh.keep(package.sha256, ask.index, data)
-            self._count(package, counted.came(self._origin(ask.peer), len(data)))
+            self.counts.put(package.sha256, counted.came(self._origin(ask.peer), len(data)))
             swarm.arrived(ask.peer, ask.index, self._reactor.seconds())
             for other in swarm.others(ask.index):
                 if (late := arrival.open.get(Ask(other, ask.index))) is not None:
@@ -348,10 +343,10 @@ class Fetcher:
             self._reply(arrival)
             self._arrived(package, ask.index, ask.peer)
         else:
-            self._count(package, counted.came_wrong(ask.peer))
+            self.counts.put(package.sha256, counted.came_wrong(ask.peer))
             self._spoiled(arrival, ask.peer, f"piece {ask.index} is not the signed one")
 
-    def _spoiled(self, arrival: _Arrival, peer: PeerName, what: str) -> None:
+    def _spoiled(self, arrival: Arrival, peer: PeerName, what: str) -> None:
         if peer not in arrival.swarm.spoilers:
             # What it was asked for before may still come, and be wrong too.
             self.suspicions.spoiled(peer, arrival.package, what)
@@ -360,11 +355,16 @@ class Fetcher:
 
     def _abandon(self, package: Package) -> None:
         """The package does not arrive any more; who waits for pieces of it is told."""
-        arrival = self._arrivals.pop(package.sha256, None)
+        arrival = self._gone(package)
         if arrival is not None:
             for answer in list(arrival.open.values()):
                 answer.cancel()
             self._missed(package)
+
+    def _gone(self, package: Package) -> Arrival | None:
+        self.feeds.forget(package.sha256)
+        self._hashed(package)
+        return self._arrivals.pop(package.sha256, None)
 
     def _full(self, package: Package, full: StoreFull) -> None:
         self._abandon(package)
@@ -372,7 +372,7 @@ class Fetcher:
         self._hindered(package, str(full))
 
     @deferred
-    async def _finish(self, arrival: _Arrival) -> None:
+    async def _finish(self, arrival: Arrival) -> None:
         package = arrival.package
         try:
             await arrival.assembly.finish()
@@ -380,20 +380,20 @@ class Fetcher:
             self._full(package, full)
         except NotHere:
             # It was dropped meanwhile: it is not wanted any more, or is begun again.
-            self._arrivals.pop(package.sha256, None)
+            self._gone(package)
         except Damaged as damaged:
             # The pieces were right when they came: this disk changed them. Begin again, later.
             self._log.error(
                 "{file} did not survive on this disk: {damaged}", file=package.file, damaged=damaged
             )
-            self._arrivals.pop(package.sha256, None)
+            self._gone(package)
             self._not_before[package.sha256] = self._reactor.seconds() + PAUSE
         else:
-            self._arrivals.pop(package.sha256, None)
+            self._gone(package)
             self._log.info(
                 "{file} is here: {provenance}",
                 file=package.file,
-                provenance=str(self._provenance.get(package.sha256)),
+                provenance=str(self.counts.get(package.sha256)),
             )
             if not self._stopped:
                 self._completed(package)

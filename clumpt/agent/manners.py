@@ -33,3 +33,9 @@ class Manners:
     download_hours: Hours = Hours()
     quota: int = 0
     locality: Locality = Locality.NONE
+
+    @property
+    def choosy(self) -> bool:
+        """Does it matter to this peer what comes from where, and when?"""
+        limited = bool(self.download or self.download_hours.spans)
+        return limited or self.locality is not Locality.NONE

@@ -17,6 +17,7 @@ from random import Random
 from attrs import define, field
 
 from clumpt.agent.near import Near
+from clumpt.agent.ringed import Ringed
 from clumpt.model import PeerName
 from clumpt.pieces import Bits
 
@@ -85,6 +86,7 @@ class Offers:
     _random: Random
     source: bool = False
     near: Near | None = None
+    ring: Ringed = field(factory=Ringed, init=False)
     unanswered: int = field(default=0, init=False)
     _views: dict[PeerName, _View] = field(factory=dict, init=False)
     _given: int = field(default=0, init=False)
@@ -104,6 +106,35 @@ class Offers:
         view = self._views.get(peer)
         if view is not None:
             view.coming, view.told_at = bits.value, now
+
+    @property
+    def hungry(self) -> PeerName | None:
+        """Who is fed, and lacks something: the first who asked; None if nobody is."""
+        full = (1 << self.count) - 1
+        for peer in self.ring.eaters if self.ring.goes else ():
+            view = self._views.get(peer)
+            if view is not None and not view.silent and view.held != full:
+                return peer
+        return None
+
+    def next_for(self, peer: PeerName, here: Bits, now: float) -> int | None:
+        """The piece that C{peer} is fed next, which counts as promised; None if there is none."""
+        view = self._views[peer]
+        useful = here.value & ~(view.held | view.promised | view.awaited(now))
+        if self.source:
+            useful &= ~self._given
+        if not useful:
+            return None
+        index = (useful & -useful).bit_length() - 1
+        view.promised |= 1 << index
+        self._given |= 1 << index
+        return index
+
+    def came(self, peer: PeerName, index: int, now: float) -> None:
+        """C{peer} sent piece C{index} by itself."""
+        self.saw(peer, Bits(1 << index))
+        eater = self.hungry
+        self.ring.came(index, self._views[eater].held if eater is not None else -1, now)
 
     def lost(self, peer: PeerName) -> None:
         """C{peer} is gone; what nobody else is known to hold, or was promised, may be given again."""

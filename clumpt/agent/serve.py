@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from random import Random
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from clumpt.agent.fresh import Fresh
@@ -29,6 +29,7 @@ class Server:
     @ivar links: the open links.
     @ivar served: may this package be given away yet?
     @ivar expected: the pieces of a package that are on their way here.
+    @ivar comes: is this package on its way here?
     @ivar sent: bytes sent per peer.
     """
 
@@ -40,6 +41,9 @@ class Server:
     _links: Callable[[], Mapping[PeerName, ILink]]
     _served: Callable[[Package], bool]
     _expected: Callable[[Package], Bits] = lambda _: Bits()  # noqa: E731 - a submitter waits for nothing
+    _comes: Callable[[Digest], bool] = lambda _: False  # noqa: E731 - nor for piece hashes
+    #: Who waits for piece hashes.
+    _hashless: dict[Digest, list[Deferred[bytes]]] = field(factory=dict, init=False)
     #: What came last.
     fresh: Fresh = field(factory=Fresh, init=False)
     uplink: Uplink = field(init=False)
@@ -51,7 +55,14 @@ class Server:
 
     def __attrs_post_init__(self) -> None:
         self.uplink = Uplink(
-            self._reactor, self._random, self._rate, self._source, self._links, self.held, self.soon
+            self._reactor,
+            self._random,
+            self._rate,
+            self._source,
+            self._links,
+            self.held,
+            self.soon,
+            self._read,
         )
 
     def know(self, package: Package) -> None:
@@ -70,12 +81,29 @@ class Server:
         """The pieces that are on their way, and can be asked of us when they have come."""
         return self._expected(package) if self._served(package) else Bits()
 
-    def hashes(self, digest: Digest) -> bytes:
-        """The piece hashes.  Raises L{clumpt.errors.NotHere}."""
+    def hashes(self, digest: Digest) -> Deferred[bytes]:
+        """
+        The piece hashes, when they are here; raises L{clumpt.errors.NotHere}.
+
+        Fires with them, or fails with L{clumpt.errors.NotHere} if they do not come.
+        """
         raw = self._pieces.hashes(self._known(digest))
-        if raw is None:
+        if raw is not None:
+            return succeed(raw)
+        if not self._comes(digest):
             raise NotHere(f"no piece hashes of {digest}")
-        return raw
+        answer: Deferred[bytes] = Deferred(lambda _: self._hashless[digest].remove(answer))
+        self._hashless.setdefault(digest, []).append(answer)
+        return answer
+
+    def hashed(self, package: Package) -> None:
+        """The piece hashes came, or will not come: answer who waits for them."""
+        raw = self._pieces.hashes(package)
+        for answer in self._hashless.pop(package.sha256, []):
+            if raw is not None:
+                answer.callback(raw)
+            else:
+                answer.errback(NotHere(f"no piece hashes of {package.sha256}"))
 
     def piece(self, link: ILink, digest: Digest, index: int) -> Deferred[bytes]:
         """
@@ -91,6 +119,12 @@ class Server:
         if (pause := self._taken.pause(link.peer, package, self._reactor.seconds())) > 0:
             raise Busy(pause)
         return self.uplink.ask(link.peer, package, index, lambda: self._read(link.peer, package, index))
+
+    def feed_wanted(self, link: ILink, digest: Digest, on: bool) -> None:
+        """C{link} wants to be sent what it lacks of a package as it comes here, or no more of it."""
+        package = self._packages.get(digest)
+        if package is not None and self._taken.pause(link.peer, package, self._reactor.seconds()) <= 0:
+            self.uplink.feed(link.peer, digest, on)
 
     def declined(self, peer: PeerName, digest: Digest, index: int) -> None:
         """C{peer} does not want what was offered; raises L{BadDocument} for a piece that there is not."""

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.job import Agenda
+from clumpt.agent.known import Known
 from clumpt.agent.serve import Server
 from clumpt.errors import BadDocument
 from clumpt.idset import IdSet
@@ -29,50 +30,6 @@ NEWS = 16
 GATHER = 2.0
 #: Updates that are told at once; of more, which every neighbour would tell, one is asked instead.
 TOLD = 16
-#: Packages whose pieces are remembered for each link.
-REMEMBERED = 256
-
-
-@define(eq=False)
-class _Known:
-    """
-    What one linked peer was seen, and was told, to hold.
-
-    @ivar seqs: updates whose packages it holds; C{informed}: those of which it was told that we do;
-        C{unsaid}: those of which it will be.
-    @ivar told: the pieces of each package that it was told to be here, and C{told_at} when it last was.
-    """
-
-    link: ILink
-    seqs: IdSet = IdSet()
-    informed: IdSet = IdSet()
-    unsaid: IdSet = IdSet()
-    pieces: dict[Digest, Bits] = field(factory=dict)
-    told: dict[Digest, int] = field(factory=dict)
-    told_at: float = 0.0
-
-    def saw(self, digest: Digest, bits: Bits) -> Bits:
-        """The peer holds these pieces; returns all that it is known to hold."""
-        known = self.pieces.get(digest)
-        if known is None:
-            if len(self.pieces) >= REMEMBERED:
-                oldest = next(iter(self.pieces))
-                del self.pieces[oldest]
-                self.told.pop(oldest, None)
-            known = NONE
-        if bits.value & ~known.value or digest not in self.pieces:
-            known = self.pieces[digest] = Bits(known.value | bits.value)
-        return known
-
-    def lost(self, digest: Digest, bits: Bits, count: int, seqs: IdSet) -> bool:
-        """The peer holds no more than these pieces: did its disk lose some?  Then it is to be told anew."""
-        whole = any(seq in self.seqs for seq in seqs) and len(bits) < count
-        if not whole and not self.pieces.get(digest, Bits()).value & ~bits.value:
-            return False
-        self.seqs, self.informed, self.unsaid = self.seqs - seqs, self.informed - seqs, self.unsaid - seqs
-        self.pieces.pop(digest, None)
-        self.told.pop(digest, None)
-        return True
 
 
 @define(eq=False)
@@ -93,7 +50,7 @@ class Spread:
     _entry: Callable[[Seq], Entry | None]
     _submits: Callable[[PeerName], bool]
     _widen: Callable[[], object]
-    _known: dict[PeerName, _Known] = field(factory=dict, init=False)
+    _known: dict[PeerName, Known] = field(factory=dict, init=False)
     _lost: set[Digest] = field(factory=set, init=False)
     _watching: IDelayedCall | None = field(default=None, init=False)
     #: Packages of which pieces came that were not told of yet.
@@ -115,10 +72,11 @@ class Spread:
     def linked(self, link: ILink, head: Seq, news: Sequence[Entry]) -> None:
         """A link opened to a peer that knows everything up to C{head}; C{news} is what is beyond."""
         self._gossip.linked(link.peer, head)
-        self._known[link.peer] = _Known(link)
+        self._known[link.peer] = Known(link)
         self._tell(link, self._gossip.lacking(link.peer, news), list(self._agenda.concerning()))
         for package in self._fetcher.arriving:
             self._tell_pieces(link.peer, package)
+            self._fetcher.begun(package)
 
     def unlinked(self, peer: PeerName) -> None:
         """The link is gone."""
@@ -150,6 +108,9 @@ class Spread:
                 there_are = Bits.full(package.pieces.count).value
                 bits = known.pieces[package.sha256] = Bits(known.pieces[package.sha256].value & there_are)
                 self._server.uplink.saw(peer, package, bits)
+                if package.sha256 in known.wishes:
+                    known.wishes.discard(package.sha256)
+                    self._server.feed_wanted(known.link, package.sha256, True)
 
     def notified(self, peer: PeerName, seqs: Collection[Seq], holding: Collection[Seq]) -> None:
         """C{peer} knows C{seqs}, and the packages of C{holding} can be asked of it."""
@@ -207,6 +168,8 @@ class Spread:
                 self._fetcher.learn(peer, package.sha256, Bits.full(package.pieces.count))
             elif package.sha256 in known.pieces:
                 self._fetcher.learn(peer, package.sha256, known.pieces[package.sha256])
+        if package.pieces.count > 1:
+            self._fetcher.begun(package)
 
     def _holds_all(self, peer: PeerName, seq: Seq) -> None:
         entry = self._entry(seq)
@@ -251,6 +214,19 @@ class Spread:
         """C{link} would send us a piece now; raises L{BadDocument}."""
         self._fetcher.offered(link, digest, index)
 
+    def feed_wanted(self, link: ILink, digest: Digest, on: bool) -> None:
+        """C{link} wants to be sent what it lacks of a package as it comes here, or no more of it."""
+        known = self._known.get(link.peer)
+        if known is not None and self._server.package(digest) is None:
+            known.wish(digest, on)
+        self._server.feed_wanted(link, digest, on)
+        if not on:
+            self._fetcher.feeds.end(digest)
+
+    def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:
+        """A piece came by itself; raises L{BadDocument}."""
+        self._fetcher.fed(link, digest, index, data)
+
     def arrived(self, package: Package, index: int, sender: PeerName) -> None:
         """One more piece is here: tell who sent it at once, and the others soon."""
         if package.pieces.count < 2:
@@ -260,6 +236,10 @@ class Spread:
         known, held = self._known.get(sender), self._server.held(package)
         if known is not None and package.sha256 in known.told:
             self._tell_more(known, package, held.with_bit(index))
+        feeder = self._known.get(self._fetcher.feeds.feeder(package.sha256) or sender)
+        if feeder is not None and feeder is not known and package.sha256 in feeder.told:
+            # Or it would send the same.
+            self._tell_more(feeder, package, held.with_bit(index))
         self._server.uplink.arrived(package, index)
         self._news[package.sha256] = package
         self._came += 1
@@ -295,7 +275,7 @@ class Spread:
                     elif fresh:
                         self._news[digest] = package
 
-    def _tell_more(self, known: _Known, package: Package, held: Bits) -> None:
+    def _tell_more(self, known: Known, package: Package, held: Bits) -> None:
         """Tell C{known} what came since it was last told, and what is to come."""
         digest = package.sha256
         fresh = held.value & ~known.told[digest]
@@ -309,7 +289,7 @@ class Spread:
         for known in list(self._known.values()) if complete else ():
             self._inform(known, complete)
 
-    def _inform(self, known: _Known, complete: IdSet) -> None:
+    def _inform(self, known: Known, complete: IdSet) -> None:
         """Say once on a link that we hold the packages of these: at once if that is of use there."""
         news = complete - known.informed
         if not news:
@@ -320,7 +300,7 @@ class Spread:
         elif self._gathering is None:
             self._gathering = self._reactor.callLater(GATHER, self._say_gathered)
 
-    def _unsaid(self, known: _Known) -> list[Seq]:
+    def _unsaid(self, known: Known) -> list[Seq]:
         """What is to be said on a link of what we hold, which then counts as said."""
         unsaid = list(known.unsaid)
         known.informed, known.unsaid = known.informed | known.unsaid, IdSet()

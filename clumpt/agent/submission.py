@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from clumpt.agent.feeds import LEAST as MANY
 from clumpt.agent.serve import Server
 from clumpt.agent.visitor import Visitor
 from clumpt.errors import PeerUnreachable
@@ -25,6 +26,8 @@ DIALS = 32
 #: Peers that a large package is given to, at least: with one, all would pass through its uplink alone,
 #: and be lost with it.
 LEAST = 2
+#: A package goes round in a ring of so many peers at most, and of no more than one for so many pieces.
+RING, PIECES_EACH = 32, 3
 #: Seconds between looks at who makes progress.
 WATCH = 5.0
 #: Seconds without any progress after which another peer is told as well (H8).
@@ -68,6 +71,23 @@ class Errand:
     def packages(self) -> Mapping[Digest, Package]:
         """The packages of the new entries."""
         return {package.sha256: package for entry in self.entries for package in entry.update.packages}
+
+    @property
+    def rings(self) -> Collection[Digest]:
+        """
+        The packages that go round in the ring of their group, from each peer to the next.
+
+        So each link carries each piece once, and nothing need be offered or asked for; but it takes as many
+        steps as there are peers.
+        """
+        peers = len(self.candidates)
+        return [
+            package.sha256
+            for entry in self.entries
+            if len(entry.update.groups) == 1 and not (entry.update.nodes or entry.update.exclude)
+            for package in entry.update.packages
+            if package.pieces.count >= MANY and peers <= min(RING, package.pieces.count // PIECES_EACH)
+        ]
 
 
 @frozen
@@ -149,6 +169,7 @@ class Submission(Visitor):
         self._random.shuffle(self._left)
         for package in errand.packages.values():
             self._server.know(package)
+        self._server.uplink.feeder.rings.update(errand.rings)
         self._needed = {
             digest for digest, package in errand.packages.items() if len(self._server.held(package))
         }
@@ -306,7 +327,7 @@ class Submission(Visitor):
         known = dict(self._errand.earlier) | {entry.seq: entry.envelope for entry in self._errand.entries}
         return [known[seq] for seq in sorted(known) if seq not in have][:PAGE]
 
-    def hashes_wanted(self, link: ILink, digest: Digest) -> bytes:
+    def hashes_wanted(self, link: ILink, digest: Digest) -> Deferred[bytes]:
         """See L{IPeerEvents}."""
         return self._server.hashes(digest)
 
@@ -338,6 +359,10 @@ class Submission(Visitor):
     def declined(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""
         self._server.declined(link.peer, digest, index)
+
+    def feed_wanted(self, link: ILink, digest: Digest, on: bool) -> None:
+        """See L{IPeerEvents}."""
+        self._server.feed_wanted(link, digest, on)
 
     def drained(self, link: ILink) -> None:
         """See L{IPeerEvents}."""

@@ -78,6 +78,7 @@ class Swarm:
 
     @ivar held: the verified pieces here.
     @ivar near: where peers stand, None if it does not matter.
+    @ivar alone: do the pieces come by themselves, so that none need be asked for?
     @ivar spoilers: peers that sent a wrong piece of it.
     """
 
@@ -85,6 +86,7 @@ class Swarm:
     random: Random
     held: Bits = Bits()
     near: Near | None = None
+    alone: bool = field(default=False, init=False)
     spoilers: set[PeerName] = field(factory=set, init=False)
     _holders: dict[PeerName, _Holder] = field(factory=dict, init=False)
     #: By how many holders each piece is held.
@@ -121,15 +123,16 @@ class Swarm:
         return [peer for peer, holder in self._holders.items() if holder.bits & ~self.held.value]
 
     @property
+    def complete_holders(self) -> list[PeerName]:
+        """Those that hold all of it."""
+        full = (1 << self.count) - 1
+        return [peer for peer, holder in self._holders.items() if holder.bits == full]
+
+    @property
     def promised(self) -> bool:
         """Did anybody offer something that is missing here, and that did not fail to come yet?"""
         lacking = ~(self.held.value | self._doubtful)
         return any(holder.soon & lacking for holder in self._holders.values())
-
-    @property
-    def offers_wait(self) -> bool:
-        """Are there offers to be answered?"""
-        return bool(self._offers)
 
     @property
     def givers(self) -> list[PeerName]:
@@ -198,8 +201,10 @@ class Swarm:
 
     def arrived(self, peer: PeerName, index: int, now: float) -> None:
         """A good piece came."""
-        asked_at = self._asked.get(index, {}).get(peer, now)
-        self._usual += 0.2 * (now - asked_at - self._usual)
+        asked_at = self._asked.get(index, {}).get(peer)
+        if asked_at is not None:
+            self._usual += 0.2 * (now - asked_at - self._usual)
+            self.alone = False
         self._answered(peer, index)
         self._fed = now
         self.held = self.held.with_bit(index)
@@ -234,7 +239,8 @@ class Swarm:
         if self._fed is None:
             self._fed = now
         # What little is missing in the end is not worth waiting for.
-        quiet = self.count - len(self.held) <= LITTLE or now - self._fed >= QUIET
+        little = self.count - len(self.held) <= LITTLE
+        quiet = not self.alone and (little or now - self._fed >= QUIET)
         if not quiet and now < self._look_at:
             return
         self._look_at = now + LOOK

@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import cast
 
-from attrs import define, field, frozen
+from attrs import define, field
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
+from clumpt.agent.feeder import Feeder
 from clumpt.agent.near import Near
 from clumpt.agent.offers import Offers
 from clumpt.agent.rate import Bucket
+from clumpt.agent.waiting import Full, Request, unasked
 from clumpt.errors import Busy, NotHere
 from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName
@@ -30,6 +31,8 @@ from clumpt.pieces import NONE, Bits, Digest
 WINDOW = 10
 #: Of them, those to one peer, if there are others: a slow one does not take all.
 WINDOW_EACH = 5
+#: And to one that is fed: what comes must go on, though acknowledgements are slow where both links are busy.
+WINDOW_FED = 12
 #: Offers that were not answered, and requests that can be granted: so many that the wire is hardly ever idle.
 READY = 14
 #: The same and the requests that wait for pieces: how far ahead is decided.
@@ -52,17 +55,6 @@ SILENT = 1.0
 
 
 @define(eq=False)
-class _Request:
-    peer: PeerName
-    digest: Digest
-    index: int
-    read: Callable[[], bytes]
-    length: int
-    since: float
-    answer: Deferred[bytes]
-
-
-@define(eq=False)
 class Uplink:
     """
     The requests that wait to be answered, and the offers that bring them.
@@ -72,6 +64,7 @@ class Uplink:
     @ivar links: the open links.
     @ivar held: the pieces of a package that can be given.
     @ivar soon: those that are on their way here, and can be given then.
+    @ivar read: a piece that is about to be sent to a peer; raises L{clumpt.errors.NotHere}.
     @ivar near: where peers stand, None if it does not matter.
     @ivar fanout: peers that are sent pieces at one time, at most.
     """
@@ -83,11 +76,13 @@ class Uplink:
     _links: Callable[[], Mapping[PeerName, ILink]]
     _held: Callable[[Package], Bits]
     _soon: Callable[[Package], Bits]
+    _read: Callable[[PeerName, Package, int], bytes]
     fanout: int = WINDOW
     near: Near | None = None
-    _waiting: list[_Request] = field(factory=list, init=False)
+    feeder: Feeder = field(init=False)
+    _waiting: list[Request] = field(factory=list, init=False)
     #: Requests for pieces that are on their way here.
-    _early: list[_Request] = field(factory=list, init=False)
+    _early: list[Request] = field(factory=list, init=False)
     #: When what was sent, that the peer did not show to have yet.
     _unheard: dict[PeerName, dict[tuple[Digest, int], float]] = field(factory=dict, init=False)
     _usual: float = field(default=CLOGGED_AT_LEAST / CLOGGED, init=False)
@@ -104,6 +99,9 @@ class Uplink:
     _free_at: float = field(default=0.0, init=False)
     _stopped: bool = field(default=False, init=False)
 
+    def __attrs_post_init__(self) -> None:
+        self.feeder = Feeder(self._reactor, self, self._offers, self._packages, self._held)
+
     # What others hold, want and decline.
 
     def saw(self, peer: PeerName, package: Package, bits: Bits, coming: Bits = NONE) -> None:
@@ -118,11 +116,18 @@ class Uplink:
             self._packages[digest] = package
             offers = Offers(package.pieces.count, self._random, self._source, self.near)
             self._offers[digest] = offers
+            self.feeder.known(digest)
         offers.saw(peer, bits)
+        if offers.ring.goes:
+            self._spare(lambda one: (one.peer, one.digest) == (peer, digest) and bits.value >> one.index & 1)
         offers.awaits(peer, coming, self._reactor.seconds())
         if len(bits) == package.pieces.count:
             self._tidy(digest)
         self.go_on()
+
+    def _spare(self, needless: Callable[[Request], object]) -> None:
+        """Some of what nobody asked for need not be sent any more."""
+        self._waiting = [one for one in self._waiting if one.asked or not needless(one)]
 
     def _tidy(self, digest: Digest) -> None:
         if self._offers[digest].idle and not self._source:
@@ -142,6 +147,8 @@ class Uplink:
         self._silent.pop(peer, None)
         for offers in self._offers.values():
             offers.lost(peer)
+        self._spare(lambda one: one.peer == peer)
+        self.feeder.lost(peer)
         self.go_on()
 
     def forget(self, peer: PeerName, digest: Digest) -> None:
@@ -170,13 +177,44 @@ class Uplink:
             self._offers[package.sha256].asked(peer, index)
         answer: Deferred[bytes] = Deferred(lambda _: self._cancelled(request))
         length, now = package.pieces.length(index), self._reactor.seconds()
-        request = _Request(peer, package.sha256, index, read, length, now, answer)
+        request = Request(peer, package.sha256, index, read, length, now, answer)
         here = index in self._held(package)
         (self._waiting if here else self._early).append(request)
         self.go_on()
         return answer
 
-    def _cancelled(self, request: _Request) -> None:
+    # What goes round.
+
+    def feed(self, peer: PeerName, digest: Digest, on: bool) -> None:
+        """C{peer} wants to be sent what comes of a package; or says that it goes round no more."""
+        self.feeder.wanted(peer, digest, on)
+        self.go_on()
+
+    def unring(self, digest: Digest) -> bool:
+        """A package is to be offered from now on; did it go round until now?"""
+        went = self.feeder.end(digest)
+        self.go_on()
+        return went
+
+    def queued(self, peer: PeerName) -> int:
+        """How many pieces wait for C{peer}."""
+        return sum(request.peer == peer for request in self._waiting)
+
+    def queue(self, peer: PeerName, package: Package, index: int) -> None:
+        """Let a piece wait that C{peer} did not ask for."""
+        request = unasked(peer, package, index, self._read, self._links, self._reactor.seconds())
+        self._waiting.append(request)
+
+    def spare(self, digest: Digest) -> None:
+        """None of a package need be sent but what was asked for."""
+        self._spare(lambda one: one.digest == digest)
+
+    def waits(self, peer: PeerName | None) -> float:
+        """Seconds for which C{peer} does not show to have something that it was sent."""
+        sent = self._unheard.get(peer) if peer is not None else None
+        return self._reactor.seconds() - min(sent.values()) if sent else 0.0
+
+    def _cancelled(self, request: Request) -> None:
         for queue in (self._waiting, self._early):
             if request in queue:
                 queue.remove(request)
@@ -198,7 +236,7 @@ class Uplink:
             [one for one in self._early if one.digest == package.sha256 and not able >> one.index & 1]
         )
 
-    def _give_up(self, requests: list[_Request]) -> None:
+    def _give_up(self, requests: list[Request]) -> None:
         for request in requests:
             if request in self._early:
                 self._early.remove(request)
@@ -230,6 +268,7 @@ class Uplink:
             while self._changed:
                 self._changed = False
                 now = self._reactor.seconds()
+                self.feeder.go_on(now)
                 if self._waiting and self._free_at <= now:
                     self._send(now)
                 if self._offers:
@@ -245,19 +284,22 @@ class Uplink:
             for peer, sent in self._unheard.items()
             if (number := sum(at > clogged for at in sent.values()))
         }
-        room = WINDOW - sum(flying.values())
-        links = self._links() if room > 0 else {}
+        fed = {request.peer for request in self._waiting if not request.asked}
+        room = WINDOW - sum(number for peer, number in flying.items() if peer not in fed)
+        links = self._links()
+        each = WINDOW_EACH if len(links) > 1 else WINDOW
         for request in list(self._waiting):
-            if room <= 0 or self._free_at > now:
+            peer = request.peer
+            if self._free_at > now:
                 break
-            able = request in self._waiting and (request.peer not in links or not links[request.peer].full)
-            able = able and (request.peer in flying or len(flying) < self.fanout)
-            if able and (flying.get(request.peer, 0) < WINDOW_EACH or len(links) == 1):
-                flying[request.peer] = flying.get(request.peer, 0) + 1
-                room -= 1
+            able = request in self._waiting and (peer not in links or not links[peer].full)
+            able = able and (peer in flying or len(flying) < self.fanout) and (peer in fed or room > 0)
+            if able and flying.get(peer, 0) < (WINDOW_FED if peer in fed else each):
+                flying[peer] = flying.get(peer, 0) + 1
+                room -= peer not in fed
                 self._grant(request, now)
 
-    def _grant(self, request: _Request, now: float) -> None:
+    def _grant(self, request: Request, now: float) -> None:
         self._waiting.remove(request)
         self._free_at = now + self.rate.take(request.length, now)
         if request.digest in self._offers:
@@ -274,9 +316,11 @@ class Uplink:
         for digest, offers in list(self._offers.items()):
             if self._ready() >= READY:
                 return
+            if offers.ring.goes:
+                continue
             package, links = self._packages[digest], self._links()
             here, soon = self._held(package), self._soon(package)
-            full = _Full(links)
+            full = Full(links)
             while (ready := self._ready()) < READY:
                 offer = offers.choose(here, soon if ready + len(self._early) < AHEAD else NONE, full, now)
                 if offer is None:
@@ -347,17 +391,6 @@ class Uplink:
         if any(offers.answer_due(peer) for offers in self._offers.values()):
             since = min(since, self._offered.get(peer, now))
         return since
-
-
-@frozen
-class _Full:
-    """The peers on whose links there is no room for a piece."""
-
-    _links: Mapping[PeerName, ILink]
-
-    def __contains__(self, peer: object) -> bool:
-        link = self._links.get(cast(PeerName, peer))
-        return link is not None and link.full
 
 
 def _active(timer: IDelayedCall | None) -> bool:

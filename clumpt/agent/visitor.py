@@ -59,7 +59,7 @@ class Visitor:
         """See L{IPeerEvents}."""
         return ()
 
-    def hashes_wanted(self, link: ILink, digest: Digest) -> bytes:
+    def hashes_wanted(self, link: ILink, digest: Digest) -> Deferred[bytes]:
         """See L{IPeerEvents}."""
         raise NotHere("this is a tool, which holds no packages")
 
@@ -79,6 +79,12 @@ class Visitor:
 
     def declined(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""
+
+    def feed_wanted(self, link: ILink, digest: Digest, on: bool) -> None:
+        """See L{IPeerEvents}."""
+
+    def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:
+        """See L{IPeerEvents}; nothing is fetched here."""
 
     def drained(self, link: ILink) -> None:
         """See L{IPeerEvents}."""

@@ -15,6 +15,8 @@ from clumpt.protocols.requests import (
     Busy,
     Cancel,
     Decline,
+    Fed,
+    Feed,
     Have,
     Holding,
     Ids,
@@ -75,5 +77,9 @@ class Hearing:
                 self._events.offered(self._link, digest, index)
             case Decline(digest, index):
                 self._events.declined(self._link, digest, index)
+            case Fed(digest, index, data):
+                self._events.fed(self._link, digest, index, data)
+            case Feed(digest, on):
+                self._events.feed_wanted(self._link, digest, on)
             case _:
                 raise ProtocolError(f"it said {type(message).__name__} on an update line")

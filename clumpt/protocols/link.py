@@ -21,6 +21,8 @@ from clumpt.protocols.messages import Ack, Message, Notify, Reload, pages
 from clumpt.protocols.requests import (
     Blob,
     Decline,
+    Fed,
+    Feed,
     Hashes,
     Have,
     Holding,
@@ -67,6 +69,8 @@ class Link:
     made: float = field(init=False)
     used: float = field(init=False)
     _over: bool = field(default=False, init=False)
+    #: The most bytes of a piece that may come without being asked for.
+    _fed: int = field(default=-1, init=False)
     _asking: Asking = field(init=False)
     _serving: Serving = field(init=False)
     _hearing: Hearing = field(init=False)
@@ -206,6 +210,17 @@ class Link:
     def decline(self, digest: Digest, index: int) -> None:
         """Answer an offer that is of no use."""
         self._pair.update.send(Decline(digest, index))
+
+    def feed(self, digest: Digest, on: bool, size: int) -> None:
+        """Ask for the pieces of a package as they come there, or for no more of them."""
+        if size > self._fed:
+            self._fed = size
+            self._pair.update.expect_fed(size)
+        self._pair.update.send(Feed(digest, on))
+
+    def fed(self, digest: Digest, index: int, data: bytes) -> None:
+        """Send a piece to who asked to be fed."""
+        self._pair.update.send(Fed(digest, index, data))
 
 
 def _data(blob: Blob) -> bytes:

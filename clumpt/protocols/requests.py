@@ -348,8 +348,52 @@ class Cancel(Numbered):
     KIND: ClassVar[int] = 0x30
 
 
+@frozen
+class Feed(Message):
+    """Send me the pieces of a package that I lack as they come to you, unasked; or no more of them."""
+
+    KIND: ClassVar[int] = 0x31
+    HEAD: ClassVar[Struct] = Struct("!32s?")
+
+    digest: Digest
+    on: bool
+
+    def head(self) -> bytes:
+        """The fixed part."""
+        return self.HEAD.pack(bytes.fromhex(self.digest), self.on)
+
+    @classmethod
+    def read(cls, head: bytes, body: bytes) -> Self:
+        """What L{frame} made; raises L{BadDocument} for anything else."""
+        digest, on = cls.HEAD.unpack(head)
+        if head[-1] > 1:
+            raise BadDocument(f"{head[-1]} is neither yes nor no")
+        return cls(Digest(digest.hex()), on)
+
+
+@frozen
+class Fed(PieceNews):
+    """A piece for who wants to be fed; no more bytes are taken than a piece has of what L{Feed} named."""
+
+    KIND: ClassVar[int] = 0x32
+    BODY: ClassVar[int] = LARGEST
+
+    data: bytes = field(repr=False)
+
+    def body(self) -> bytes:
+        """The other part."""
+        return self.data
+
+    @classmethod
+    def read(cls, head: bytes, body: bytes) -> Self:
+        """What L{frame} made."""
+        digest, index = cls.HEAD.unpack(head)
+        return cls(Digest(digest.hex()), index, body)
+
+
 #: What is said on an update line.
 UPDATE: Mapping[int, type[Message]] = kinds(
     Hello, Ping, Pong, WantTable, Table, WantIds, Ids, WantHashes, Hashes, Holding, Have, Offer, Decline,
     WantPiece, Piece, WantOutput, Output, NotHere, Busy, Cancel,
+    Feed, Fed,
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from clumpt.protocols.line import Greeter, Line, LineFactory
-from clumpt.protocols.requests import UPDATE, Piece
+from clumpt.protocols.requests import UPDATE, Fed, Piece
 from clumpt.protocols.wires import Wires
 
 
@@ -15,10 +15,15 @@ class UpdateProtocol(Line):
     def __init__(self, wires: Wires, greeter: Greeter) -> None:
         super().__init__(wires, greeter)
         self.expect(-1)
+        self.expect_fed(-1)
 
     def expect(self, size: int) -> None:
         """Take pieces of at most C{size} bytes; none at all for -1."""
         self.frames.allow(Piece.KIND, Piece.HEAD.size + size)
+
+    def expect_fed(self, size: int) -> None:
+        """The same for pieces that were not asked for one by one."""
+        self.frames.allow(Fed.KIND, Fed.HEAD.size + size)
 
 
 class UpdateFactory(LineFactory):

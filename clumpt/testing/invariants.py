@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clumpt.agent.fetch import AT_ONCE
+from clumpt.agent.arrival import AT_ONCE
 from clumpt.idset import IdSet
 from clumpt.model import Action, Entry, PeerStatus, Seq, State
 from clumpt.pieces import digest_of

@@ -156,6 +156,12 @@ class Vice:
     def declined(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""
 
+    def feed_wanted(self, link: ILink, digest: Digest, on: bool) -> None:
+        """See L{IPeerEvents}."""
+
+    def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:
+        """See L{IPeerEvents}."""
+
     def drained(self, link: ILink) -> None:
         """See L{IPeerEvents}."""
 

@@ -182,6 +182,25 @@ class Hollow(_Holder):
         return Deferred()
 
 
+class Stuffing(_Holder):
+    """Feeds whoever asks for it: one piece again and again, wrong ones, and some that there are not."""
+
+    def act(self, links: Sequence[ILink]) -> None:
+        """Seem to want everything, as honest peers in the ring do."""
+        for link in links:
+            for package in self.packages():
+                link.holding(package.sha256, package.pieces.count, NONE)
+
+    def feed_wanted(self, link: ILink, digest: Digest, on: bool) -> None:
+        """Gladly, and if it is to stop all the more."""
+        package, data = self.contents(digest)
+        for number in range(MANY):
+            index = self.random.choice([0, 0, number % package.pieces.count, package.pieces.count])
+            begin = min(index, package.pieces.count - 1) * package.pieces.size
+            piece = data[begin : begin + package.pieces.size]
+            link.fed(digest, index, self.random.choice([piece, piece, bytes(len(piece))]))
+
+
 class _Asker(Vice):
     """
     Holds nothing, and asks.

@@ -73,7 +73,10 @@ class Swarm:
     @property
     def duplicates(self) -> float:
         """The share of what came that was here already."""
-        came = [machine.agent.provenance(self.entry.update.packages[0].sha256) for machine in self.cluster.up]
+        came = [
+            machine.agent.fetcher.counts.get(self.entry.update.packages[0].sha256)
+            for machine in self.cluster.up
+        ]
         twice = sum(one.duplicates for one in came if one is not None)
         return twice / sum(one.total for one in came if one is not None)
 

@@ -28,6 +28,7 @@ from clumpt.testing.piece_liars import (
     OtherLength,
     Promising,
     Shorter,
+    Stuffing,
 )
 from tests.sim.case import ClusterTestCase
 
@@ -120,6 +121,10 @@ class PieceTests(ClusterTestCase):
         # They are not asked for many in so short a time.
         self.patch(suspicions, "IN_VAIN", 3)
         self.assert_named(Hollow, "does not send what it announces", least=1)
+
+    def test_feeding(self) -> None:
+        """Who feeds what is wrong, again and again, or is no piece at all, is named, and not believed."""
+        self.assert_named(Stuffing, "of package", least=1)
 
     def test_requests(self) -> None:
         """Requests without end are told to wait, and then end the link."""

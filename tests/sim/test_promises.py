@@ -134,7 +134,9 @@ class QuietTests(ClusterTestCase):
         """Is there a moment from now on in which it pauses, as somebody was busy?"""
         fetcher = machine.agent.fetcher
         try:
-            cluster.world.run_until(lambda: any(timer.active() for timer in fetcher._timers), within=5.0)
+            cluster.world.run_until(
+                lambda: any(timer.active() for timer in fetcher._pauses._timers), within=5.0
+            )
         except AssertionError:
             return False
         return True

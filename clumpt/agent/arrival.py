@@ -1,0 +1,50 @@
+"""One package on its way here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+
+from clumpt.agent.swarm import Ask, Swarm
+from clumpt.interfaces import IAssembly
+from clumpt.model import Package, PeerName
+
+#: Packages that may arrive at the same time, the others wait in the order of their updates: a few, and more
+#: while they are small, together.
+FEW, AT_ONCE, SMALL = 16, 64, 1024 * 1024
+
+
+@define(eq=False)
+class Arrival:
+    """
+    What is known of it, and under way for it.
+
+    @ivar open: what was asked and not answered yet.
+    @ivar asking: who was asked for the hashes of the pieces.
+    @ivar barren: who did not have them a moment ago.
+    @ivar finishing: is it being made whole and durable?
+    """
+
+    package: Package
+    swarm: Swarm
+    assembly: IAssembly
+    open: dict[Ask, Deferred[Any]] = field(factory=dict)
+    asking: set[PeerName] = field(factory=set)
+    barren: set[PeerName] = field(factory=set)
+    finishing: bool = False
+
+    @property
+    def starves(self) -> bool:
+        """Does nobody linked hold a missing piece, or expect one, or send them by itself?"""
+        swarm = self.swarm
+        return not (self.finishing or swarm.holders or swarm.promised or swarm.alone)
+
+
+def full_hands(arriving: Collection[Package]) -> bool:
+    """Is enough on its way?"""
+    if FEW <= len(arriving) < AT_ONCE:
+        return sum(package.size for package in arriving) >= SMALL
+    return len(arriving) >= AT_ONCE

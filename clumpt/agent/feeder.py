@@ -1,0 +1,107 @@
+"""Passes on the pieces of packages that go round (L{clumpt.agent.ringed}), without being asked for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from attrs import define, field
+from twisted.internet.interfaces import IReactorTime
+
+from clumpt.agent.offers import Offers
+from clumpt.model import Package, PeerName
+from clumpt.pieces import Bits, Digest
+
+#: Pieces that wait for one that is fed.
+QUEUED = 2
+
+
+class Queue(Protocol):
+    """Where pieces wait until they may be sent: L{clumpt.agent.uplink.Uplink}."""
+
+    def queued(self, peer: PeerName) -> int:
+        """How many pieces wait for C{peer}."""
+
+    def queue(self, peer: PeerName, package: Package, index: int) -> None:
+        """Let a piece wait that C{peer} did not ask for."""
+
+    def spare(self, digest: Digest) -> None:
+        """None of a package need be sent but what was asked for."""
+
+    def waits(self, peer: PeerName | None) -> float:
+        """Seconds for which C{peer} does not show to have something that it was sent."""
+
+
+@define(eq=False)
+class Feeder:
+    """
+    The packages here that go round.
+
+    @ivar offers: what is known of the peers that want a package, and C{packages}: those packages.
+    @ivar held: the pieces of a package that can be given.
+    @ivar rings: packages that this source feeds to one peer, from where they go round by themselves.
+    @ivar broken: called with a package that goes round no more.
+    """
+
+    _clock: IReactorTime
+    _queue: Queue
+    _offers: Mapping[Digest, Offers]
+    _packages: Mapping[Digest, Package]
+    _held: Callable[[Package], Bits]
+    rings: set[Digest] = field(factory=set, init=False)
+    broken: Callable[[Digest], object] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        # A submitter has nobody to tell.
+        self.broken = self.end
+
+    def known(self, digest: Digest) -> None:
+        """Somebody wants this package, for the first time."""
+        if digest in self.rings:
+            self._offers[digest].ring.begin(self._clock.seconds())
+
+    def wanted(self, peer: PeerName, digest: Digest, on: bool) -> None:
+        """C{peer} wants to be sent what comes of a package; or says that it goes round no more."""
+        if digest in self._offers and on:
+            self._offers[digest].ring.feed(peer)
+        elif digest in self._offers:
+            self.broken(digest)
+
+    def came(self, peer: PeerName, digest: Digest, index: int) -> None:
+        """C{peer} sent a piece by itself: so it goes on."""
+        if digest in self._offers:
+            self._offers[digest].came(peer, index, self._clock.seconds())
+
+    def lost(self, peer: PeerName) -> None:
+        """The link to C{peer} is gone: what it was fed does not go round any more."""
+        for digest, offers in list(self._offers.items()):
+            if offers.ring.goes and peer in offers.ring.eaters:
+                self.broken(digest)
+
+    def end(self, digest: Digest) -> bool:
+        """A package is to be offered from now on; did it go round until now?"""
+        offers = self._offers.get(digest)
+        if offers is None or offers.ring.over:
+            return False
+        went, eaters = offers.ring.goes, list(offers.ring.eaters)
+        offers.ring.end()
+        self._queue.spare(digest)
+        for peer in eaters:
+            # What waited for it was promised.
+            offers.forget(peer)
+        return went
+
+    def go_on(self, now: float) -> None:
+        """Let what came wait for who is fed, like what others asked for."""
+        for digest, offers in list(self._offers.items()):
+            peer = offers.hungry
+            if offers.ring.fails(self._queue.waits(peer), now):
+                self.broken(digest)
+            elif peer is not None:
+                self._feed(peer, self._packages[digest], offers, now)
+
+    def _feed(self, peer: PeerName, package: Package, offers: Offers, now: float) -> None:
+        queued, held = self._queue.queued(peer), self._held(package)
+        while queued < QUEUED and (index := offers.next_for(peer, held, now)) is not None:
+            self._queue.queue(peer, package, index)
+            queued += 1

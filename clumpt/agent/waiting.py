@@ -1,0 +1,66 @@
+"""What waits to be sent, and for which links there is no room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import cast
+
+from attrs import define, frozen
+from twisted.internet.defer import Deferred
+
+from clumpt.errors import Busy, NotHere
+from clumpt.interfaces import ILink
+from clumpt.model import Package, PeerName
+from clumpt.pieces import Digest
+
+
+@define(eq=False)
+class Request:
+    """
+    A piece that is to go to a peer.
+
+    @ivar read: its bytes; raises L{clumpt.errors.NotHere}.
+    @ivar since: when it was asked for, by the clock.
+    @ivar asked: did the peer ask for it?  Or is it fed.
+    """
+
+    peer: PeerName
+    digest: Digest
+    index: int
+    read: Callable[[], bytes]
+    length: int
+    since: float
+    answer: Deferred[bytes]
+    asked: bool = True
+
+
+def unasked(
+    peer: PeerName,
+    package: Package,
+    index: int,
+    read: Callable[[PeerName, Package, int], bytes],
+    links: Callable[[], Mapping[PeerName, ILink]],
+    now: float,
+) -> Request:
+    """A piece for a peer that is fed; it goes over its link when it is its turn."""
+    answer: Deferred[bytes] = Deferred()
+    answer.addCallbacks(
+        lambda data: links()[peer].fed(package.sha256, index, data),
+        # It is gone, or the peer does not answer: nobody waits for it.
+        lambda failure: failure.trap(NotHere, Busy),
+    )
+    length = package.pieces.length(index)
+    return Request(
+        peer, package.sha256, index, lambda: read(peer, package, index), length, now, answer, asked=False
+    )
+
+
+@frozen
+class Full:
+    """The peers on whose links there is no room for a piece."""
+
+    _links: Mapping[PeerName, ILink]
+
+    def __contains__(self, peer: object) -> bool:
+        link = self._links.get(cast(PeerName, peer))
+        return link is not None and link.full

@@ -1,0 +1,376 @@
+"""Packages that go round a ring: who asks whom, who passes on what, and when it is over."""
+
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from clumpt.agent import feeding, ringed
+from clumpt.agent.feeder import QUEUED, Feeder
+from clumpt.agent.feeding import DRY, FIRST, VAIN, Feeding
+from clumpt.agent.feeds import LEAST, UNDER_WAY, Feeds
+from clumpt.agent.manners import Manners
+from clumpt.agent.offers import Offers
+from clumpt.agent.ring import Ring
+from clumpt.agent.ringed import BEHIND, GRACE, LAGS, STUCK, Ringed
+from clumpt.errors import BadDocument
+from clumpt.graph import place_in_ring
+from clumpt.hours import Hours
+from clumpt.model import GroupName, Package, PeerName
+from clumpt.pieces import SMALLEST, Bits, Digest, Pieces
+from clumpt.places import Locality
+from tests.test_job import entry
+from tests.test_offers import COUNT, NONE, A, B, C, Random
+
+DESK = PeerName("desk")
+PACKAGE = Package(
+    "a", "1", "all", "a.deb", Digest("1" * 64), Pieces(COUNT * SMALLEST, SMALLEST, Digest("0" * 64))
+)
+
+
+class FeedingTests(SynchronousTestCase):
+    """Who was asked, and whether it comes."""
+
+    def setUp(self) -> None:
+        self.feeding = Feeding()
+
+    def test_begin(self) -> None:
+        """Submitters are asked, and who stands before us; nobody twice."""
+        self.assertEqual(self.feeding.begin([A, B], [], 0), [A])
+        self.assertEqual(self.feeding.begin([B, A], [DESK], 0), [DESK])
+        self.assertEqual(self.feeding.begin([B, A], [DESK], 0), [])
+        self.assertEqual([self.feeding.asked(peer) for peer in (A, B, DESK)], [True, False, True])
+
+    def test_nothing_comes(self) -> None:
+        """The first piece has time to come round; then it is over."""
+        self.feeding.begin([A], [], 10)
+        self.assertFalse(self.feeding.fails(10 + FIRST - 0.1))
+        self.assertTrue(self.feeding.fails(10 + FIRST))
+
+    def test_dry(self) -> None:
+        """Nothing may come for a second; longer, where pieces take longer."""
+        self.feeding.begin([A], [], 0)
+        self.feeding.came(True, 1.0)
+        self.assertFalse(self.feeding.fails(0.9 + DRY))
+        self.assertTrue(self.feeding.fails(1.0 + DRY))
+        for number in range(40):
+            self.feeding.came(True, 2.0 * number)
+        self.assertFalse(self.feeding.fails(78 + feeding.GAPS))
+
+    def test_in_vain(self) -> None:
+        """Pieces that are here already are a sign that it does not work."""
+        self.feeding.begin([A], [], 0)
+        for _ in range(VAIN - 1):
+            self.feeding.came(False, 0)
+        self.assertFalse(self.feeding.fails(0))
+        self.feeding.came(False, 0)
+        self.assertTrue(self.feeding.fails(0))
+
+
+class RingedTests(SynchronousTestCase):
+    """One package that is here, and passed on."""
+
+    def setUp(self) -> None:
+        self.ring = Ringed()
+        self.ring.feed(A)
+
+    def test_keeps_up(self) -> None:
+        """Who is fed may be some pieces behind, and may wait for a while."""
+        for index in range(3 * BEHIND):
+            self.ring.came(index, (1 << max(0, index - BEHIND + 1)) - 1, index)
+        self.assertFalse(self.ring.fails(LAGS, 100))
+
+    def test_lags(self) -> None:
+        """Who shows none of many pieces, and waits, does not keep up; either alone may be by chance."""
+        for index in range(2 * BEHIND - 1):
+            self.ring.came(index, 0, 0)
+        self.assertFalse(self.ring.fails(LAGS, 0))
+        self.ring.came(2 * BEHIND, 0, 0)
+        self.assertFalse(self.ring.fails(LAGS / 2, 0))
+        self.assertTrue(self.ring.fails(LAGS, 0))
+
+    def test_stuck(self) -> None:
+        """Nor does who shows nothing for long, whatever comes."""
+        self.ring.begin(0)
+        self.assertFalse(self.ring.fails(STUCK - 0.1, 50))
+        self.assertTrue(self.ring.fails(STUCK, 50))
+
+    def test_nobody(self) -> None:
+        """If nobody asks to be fed, there is a gap in the ring."""
+        alone = Ringed()
+        self.assertFalse(alone.fails(0, 1000), "nothing came")
+        alone.came(0, -1, 1000)
+        self.assertFalse(alone.fails(0, 1000 + GRACE / 2))
+        self.assertTrue(alone.fails(0, 1000 + GRACE))
+
+    def test_over(self) -> None:
+        """It does not begin again."""
+        self.ring.begin(0)
+        self.ring.end()
+        self.ring.begin(1)
+        self.ring.feed(B)
+        self.assertEqual((self.ring.goes, self.ring.eaters), (False, []))
+
+    def test_sane(self) -> None:
+        """Who lags is noticed long before he is taken for gone."""
+        self.assertLess(LAGS, STUCK)
+        self.assertLess(ringed.GRACE, FIRST)
+
+
+class FeederTests(SynchronousTestCase):
+    """What is passed on."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.queued: list[tuple[PeerName, int]] = []
+        self.spared: list[Digest] = []
+        self.waited: Counter[PeerName] = Counter()
+        self.held = NONE
+        self.begin(source=False)
+
+    def begin(self, source: bool) -> None:
+        self.offers = Offers(COUNT, Random(1), source)
+        for peer in (A, B):
+            self.offers.saw(peer, NONE)
+        queue: Any = SimpleNamespace(
+            queued=lambda peer: 0,
+            queue=lambda peer, package, index: self.queued.append((peer, index)),
+            spare=self.spared.append,
+            waits=lambda peer: float(self.waited[peer]),
+        )
+        digest = PACKAGE.sha256
+        self.feeder = Feeder(
+            self.clock, queue, {digest: self.offers}, {digest: PACKAGE}, lambda package: self.held
+        )
+        self.broken: list[Digest] = []
+        self.feeder.broken = self.broken.append
+
+    def came(self, index: int) -> None:
+        """A piece came from C by itself."""
+        self.held = self.held.with_bit(index)
+        self.feeder.came(C, PACKAGE.sha256, index)
+        self.feeder.go_on(self.clock.seconds())
+
+    def test_passed_on(self) -> None:
+        """What comes by itself goes on to who asked first, the oldest piece first; never back."""
+        self.offers.saw(C, NONE)
+        for peer in (A, B, C):
+            self.feeder.wanted(peer, PACKAGE.sha256, True)
+        self.came(3)
+        self.came(1)
+        self.came(2)
+        self.assertEqual(self.queued, [(A, 3), (A, 1), (A, 2)])
+        self.assertEqual(self.offers._views[C].held, 0b1110)
+
+    def test_not_by_itself(self) -> None:
+        """What was asked for is offered, and not passed on."""
+        self.feeder.wanted(A, PACKAGE.sha256, True)
+        self.held = Bits(0b111)
+        self.feeder.go_on(0)
+        self.assertEqual((self.queued, self.broken), ([], []))
+
+    def test_a_few_at_a_time(self) -> None:
+        """No more wait for a peer than are sent next: what it gets from others need not be sent."""
+        self.feeder.wanted(A, PACKAGE.sha256, True)
+        self.held = Bits(0b11110)
+        self.came(0)
+        self.assertEqual(len(self.queued), QUEUED)
+
+    def test_source(self) -> None:
+        """A source feeds one peer, and gives each piece away once."""
+        self.begin(source=True)
+        self.feeder.rings.add(PACKAGE.sha256)
+        self.feeder.known(PACKAGE.sha256)
+        self.held = Bits.full(COUNT)
+        for peer in (B, A):
+            self.feeder.wanted(peer, PACKAGE.sha256, True)
+        for _ in range(COUNT):
+            self.feeder.go_on(0)
+        self.assertEqual(self.queued, [(B, index) for index in range(COUNT)])
+
+    def test_lost(self) -> None:
+        """If who is fed is gone, it is over; if somebody else is, it is not."""
+        self.feeder.wanted(A, PACKAGE.sha256, True)
+        self.came(0)
+        self.feeder.lost(B)
+        self.assertEqual(self.broken, [])
+        self.feeder.lost(A)
+        self.assertEqual(self.broken, [PACKAGE.sha256])
+
+    def test_lags(self) -> None:
+        """If who is fed does not take it, it is over."""
+        self.feeder.wanted(A, PACKAGE.sha256, True)
+        self.came(0)
+        self.waited[A] = 2
+        self.feeder.go_on(0)
+        self.assertEqual(self.broken, [PACKAGE.sha256])
+
+    def test_told(self) -> None:
+        """If anybody says that it is over, it is."""
+        self.feeder.wanted(B, PACKAGE.sha256, False)
+        self.assertEqual(self.broken, [PACKAGE.sha256])
+
+    def test_end(self) -> None:
+        """In the end nothing waits any more that nobody asked for, and what was promised may be offered."""
+        self.feeder.wanted(A, PACKAGE.sha256, True)
+        self.came(0)
+        self.assertTrue(self.feeder.end(PACKAGE.sha256))
+        self.assertFalse(self.feeder.end(PACKAGE.sha256), "it was over")
+        self.assertEqual(self.spared, [PACKAGE.sha256])
+        self.offers.heard(B)
+        self.assertEqual(self.offers.choose(Bits(1), NONE, (B,), 0), (A, 0))
+
+
+class FeedsTests(SynchronousTestCase):
+    """Asking, and ending it."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.said: list[tuple[str, bool]] = []
+        self.links: dict[PeerName, Any] = {peer: self.link(peer) for peer in (A, B)}
+        self.before = [A, B]
+        self.over: list[Digest] = []
+        self.went = True
+        self.feeds = Feeds(
+            self.clock, lambda: self.links, lambda package: self.before, lambda peer: peer == DESK, self.ended
+        )
+
+    def link(self, peer: PeerName) -> Any:
+        return SimpleNamespace(feed=lambda digest, on, size: self.said.append((peer, on)))
+
+    def ended(self, digest: Digest) -> bool:
+        self.over.append(digest)
+        return self.went
+
+    def test_begin(self) -> None:
+        """Who stands before us is asked, and the submitter, when it is linked."""
+        self.assertTrue(self.feeds.begin(PACKAGE, []))
+        self.links[DESK] = self.link(DESK)
+        self.assertTrue(self.feeds.begin(PACKAGE, [DESK]))
+        self.assertEqual(self.said, [(A, True), (DESK, True)])
+        self.assertEqual(self.feeds.feeder(PACKAGE.sha256), A)
+
+    def test_hashes(self) -> None:
+        """The hashes of pieces come from the submitter, or from who stands before us, if they have them."""
+        self.assertEqual(self.feeds.source(PACKAGE, ()), [A])
+        self.links[DESK] = self.link(DESK)
+        self.assertEqual(self.feeds.source(PACKAGE, ()), [DESK])
+        self.assertEqual(self.feeds.source(PACKAGE, (DESK, A, B)), [])
+
+    def test_went_round_before(self) -> None:
+        """Who comes late, when peers hold it all, or for a package of few pieces, asks nobody."""
+        few = Package(
+            "b",
+            "1",
+            "all",
+            "b.deb",
+            Digest("2" * 64),
+            Pieces((LEAST - 1) * SMALLEST, SMALLEST, Digest("0" * 64)),
+        )
+        self.assertFalse(self.feeds.begin(PACKAGE, [B]))
+        self.assertFalse(self.feeds.begin(few, []))
+        self.before = []
+        self.assertFalse(self.feeds.begin(PACKAGE, []))
+        self.assertEqual(self.said, [])
+
+    def test_choosy(self) -> None:
+        """Who minds what comes from where says at once that it does not go round."""
+        self.feeds.choosy = True
+        self.assertFalse(self.feeds.begin(PACKAGE, []))
+        self.assertEqual(self.said, [(A, False), (B, False)])
+
+    def test_look(self) -> None:
+        """If nothing comes, all who are linked hear that it is over."""
+        self.feeds.begin(PACKAGE, [])
+        self.clock.advance(FIRST / 2)
+        self.feeds.look()
+        self.assertEqual(self.over, [])
+        self.clock.advance(FIRST)
+        self.feeds.look()
+        self.assertEqual(self.over, [PACKAGE.sha256])
+        self.assertEqual(self.said[1:], [(A, False), (B, False)])
+
+    def test_end_once(self) -> None:
+        """Nothing is said of what did not go round."""
+        self.went = False
+        self.feeds.end(PACKAGE.sha256)
+        self.assertEqual(self.said, [])
+
+    def test_lost(self) -> None:
+        """If who feeds us is gone, it is over; a submitter may go when it has given all."""
+        self.links[DESK] = self.link(DESK)
+        self.feeds.begin(PACKAGE, [])
+        self.feeds.lost(DESK)
+        self.feeds.lost(B)
+        self.assertEqual(self.over, [])
+        self.feeds.lost(A)
+        self.assertEqual(self.over, [PACKAGE.sha256])
+
+    def test_strays(self) -> None:
+        """Pieces that nobody wants may be under way; more break a rule."""
+        self.feeds.begin(PACKAGE, [])
+        for _ in range(UNDER_WAY):
+            self.feeds.came(B, PACKAGE.sha256, True)
+        self.assertRaises(BadDocument, self.feeds.came, B, PACKAGE.sha256, True)
+        for _ in range(2 * UNDER_WAY):
+            self.feeds.came(A, PACKAGE.sha256, True)
+
+    def test_forgotten(self) -> None:
+        """What does not come any more is not waited for."""
+        self.feeds.begin(PACKAGE, [])
+        self.feeds.forget(PACKAGE.sha256)
+        self.clock.advance(2 * FIRST)
+        self.feeds.look()
+        self.assertEqual(self.over, [])
+
+
+class RingTests(SynchronousTestCase):
+    """Who stands before whom (R73)."""
+
+    def before(self, me: str, linked: list[str], *groups: str) -> list[PeerName]:
+        names = groups or ("g",)
+        update: Any = SimpleNamespace(
+            groups=frozenset(map(GroupName, names)), concerns=lambda peer, held: GroupName("g") in held
+        )
+        roster: Any = SimpleNamespace(name=PeerName(me), settings=SimpleNamespace(deployment="lab"))
+        agenda: Any = SimpleNamespace(
+            users=lambda digest: [1], concerning=lambda: {1: SimpleNamespace(update=update)}
+        )
+        ring = Ring(
+            roster,
+            agenda,
+            lambda peer: None if peer == "stranger" else [GroupName("g")],
+            lambda: dict.fromkeys(map(PeerName, linked)),  # type: ignore[arg-type] # only the names are asked for
+        )
+        return ring.nearest(PACKAGE)
+
+    def test_round(self) -> None:
+        """Each has the one that the wiring puts before it, without those that are missing, and strangers."""
+        names = [f"n{number}" for number in range(9)]
+        order = sorted(names, key=lambda name: place_in_ring("lab", GroupName("g"), PeerName(name)))
+        for at, name in enumerate(order):
+            others = [other for other in names if other != name]
+            before = self.before(name, [*others, "stranger"])
+            self.assertEqual(before, [order[at - back] for back in range(1, 9)])
+            others.remove(order[at - 1])
+            self.assertEqual(self.before(name, others)[0], order[at - 2])
+
+    def test_several_groups(self) -> None:
+        """What goes to several groups has no ring."""
+        self.assertEqual(self.before("n1", ["n2"], "g", "h"), [])
+        self.assertEqual(entry(1).update.groups, frozenset([GroupName("all")]))
+
+
+class ChoosyTests(SynchronousTestCase):
+    """Who minds what comes from where, and when."""
+
+    def test_limits(self) -> None:
+        """A limit of what comes, always or at some hours, and a preference for peers that are near."""
+        self.assertFalse(Manners(upload=1.0).choosy)
+        self.assertTrue(Manners(download=1.0).choosy)
+        self.assertTrue(Manners(download_hours=Hours.parse("08:00-18:00 1M")).choosy)
+        self.assertTrue(Manners(locality=Locality.RACK).choosy)
