@@ -127,6 +127,15 @@ class HashesTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(answers[1]), b"hashes")
         self.assertEqual(self.successResultOf(self.server.hashes(self.package.sha256)), b"hashes")
 
+    def test_while_answering(self) -> None:
+        """One answer may be the reason why another is not wanted any more."""
+        first, second = [self.server.hashes(self.package.sha256) for _ in range(2)]
+        first.addCallback(lambda raw: second.cancel())
+        self.raw = b"hashes"
+        self.server.hashed(self.package)
+        self.successResultOf(first)
+        self.failureResultOf(second, CancelledError)
+
     def test_never(self) -> None:
         """It says so if they do not come."""
         answer = self.server.hashes(self.package.sha256)

@@ -92,14 +92,17 @@ class Server:
             return succeed(raw)
         if not self._comes(digest):
             raise NotHere(f"no piece hashes of {digest}")
-        answer: Deferred[bytes] = Deferred(lambda _: self._hashless[digest].remove(answer))
-        self._hashless.setdefault(digest, []).append(answer)
+        waiting = self._hashless.setdefault(digest, [])
+        answer: Deferred[bytes] = Deferred(waiting.remove)
+        waiting.append(answer)
         return answer
 
     def hashed(self, package: Package) -> None:
         """The piece hashes came, or will not come: answer who waits for them."""
-        raw = self._pieces.hashes(package)
-        for answer in self._hashless.pop(package.sha256, []):
+        raw, waiting = self._pieces.hashes(package), self._hashless.pop(package.sha256, [])
+        while waiting:
+            # What one does with it may be that another does not wait any more.
+            answer = waiting.pop(0)
             if raw is not None:
                 answer.callback(raw)
             else:
