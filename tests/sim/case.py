@@ -57,10 +57,9 @@ class ClusterTestCase(SynchronousTestCase):
 
     def tearDown(self) -> None:
         """Tear down what is left of the worlds; what its daemons say then does not matter."""
-        # What ends a coroutine may leave more behind.
-        while gc.collect():
+        # What ends a coroutine may leave more behind, and what it said holds it until that is forgotten.
+        while gc.collect() or self.flushLoggedErrors():
             pass
-        self.flushLoggedErrors()
 
     def play(self, seeds: Iterable[int], kind: Callable[[int], Played] = Drill) -> None:
         """Play seeds, all of them, and tell which failed."""
