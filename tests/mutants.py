@@ -227,10 +227,10 @@ MUTANTS = (
     ),
     Mutant(
         "a daemon that stops leaves timers",
-        "clumpt/agent/fetch.py",
+        "clumpt/agent/pauses.py",
         "            if timer.active():\n                timer.cancel()\n",
         "            pass\n",
-        ("tests.sim.test_promises",),
+        ("tests.test_fetch",),
     ),
     Mutant(
         "wrong pieces are kept, and the whole is not looked at",

@@ -15,6 +15,7 @@ from clumpt.agent.arrival import AT_ONCE, FEW, SMALL
 from clumpt.agent.feeds import UNDER_WAY, Feeds
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.fresh import Fresh
+from clumpt.agent.pauses import Pauses
 from clumpt.agent.rate import Bucket
 from clumpt.agent.serve import Server
 from clumpt.errors import BadDocument, NotHere
@@ -143,3 +144,19 @@ class HashesTests(SynchronousTestCase):
         self.failureResultOf(answer, NotHere)
         self.comes = False
         self.assertRaises(NotHere, self.server.hashes, self.package.sha256)
+
+
+class PausesTests(SynchronousTestCase):
+    """Pauses before something is looked at again."""
+
+    def test_bounded(self) -> None:
+        """No more than so many are waited for at the same time, and none after the end."""
+        clock, rang = Clock(), []
+        pauses = Pauses(clock, 2)
+        for number in range(3):
+            pauses.after(1, rang.append, number)
+        clock.advance(1)
+        self.assertEqual(rang, [0, 1])
+        pauses.after(1, rang.append, 3)
+        pauses.stop()
+        self.assertEqual(clock.getDelayedCalls(), [])
