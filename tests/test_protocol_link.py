@@ -184,6 +184,15 @@ class TellingTests(LinkCase):
         self.assertEqual(self.there.told[-1], ("feed_wanted", TOP, True))
         self.assertEqual(self.here.told[-2:], [("fed", TOP, 7, bytes(100)), ("feed_wanted", TOP, False)])
 
+    def test_older(self) -> None:
+        """Who speaks an older version only is not asked: it would hang up."""
+        pair = self.link._pair
+        self.link._pair = evolve(pair, hello=evolve(pair.hello, versions=(1,)))
+        told = list(self.there.told)
+        self.link.feed(TOP, True, 100)
+        self.town.run()
+        self.assertEqual(self.there.told, told)
+
     def test_fed_too_much(self) -> None:
         """A piece that is larger than those that are wanted is refused at its first bytes."""
         self.link.feed(TOP, True, 100)

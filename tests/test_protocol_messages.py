@@ -158,8 +158,9 @@ class MessageTests(SynchronousTestCase):
         """Both speak the highest version that they share; without one they do not speak."""
         hello = Hello((1, 7), "d", 0, digest_of(b""), b"", "00")
         self.assertEqual(hello.version(), 1)
+        self.assertEqual(Hello((1, 2, 7), "d", 0, digest_of(b""), b"", "00").version(), 2)
         with self.assertRaises(ProtocolError):
-            Hello((2, 7), "d", 0, digest_of(b""), b"", "00").version()
+            Hello((3, 7), "d", 0, digest_of(b""), b"", "00").version()
 
     def test_too_large_to_send(self) -> None:
         """A document that no peer would take is not sent."""

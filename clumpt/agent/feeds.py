@@ -39,6 +39,8 @@ class Feeds:
     _ended: Callable[[Digest], bool]
     choosy: bool = field(default=False, init=False)
     _feedings: dict[Digest, tuple[Package, Feeding]] = field(factory=dict, init=False)
+    #: Packages of which it was said that they do not go round, as it matters here where they come from.
+    _declined: set[Digest] = field(factory=set, init=False)
     #: Pieces that nobody wants, by who sent them.
     _strays: Counter[PeerName] = field(factory=Counter, init=False)
 
@@ -59,7 +61,9 @@ class Feeds:
         nearest = self._nearest(package) if package.pieces.count >= LEAST else []
         if nearest and self.choosy:
             # Others would choose what comes from where, and when.
-            self._stop(package.sha256)
+            if package.sha256 not in self._declined:
+                self._declined.add(package.sha256)
+                self._stop(package.sha256)
             return False
         if not nearest or not all(map(self._submits, holders)):
             return False
@@ -111,6 +115,7 @@ class Feeds:
     def forget(self, digest: Digest) -> None:
         """This package does not come any more."""
         self._feedings.pop(digest, None)
+        self._declined.discard(digest)
 
     def _ask(self, peer: PeerName, package: Package, on: bool) -> None:
         link = self._links().get(peer)

@@ -219,8 +219,9 @@ class Spread:
         known = self._known.get(link.peer)
         if known is not None and self._server.package(digest) is None:
             known.wish(digest, on)
-        self._server.feed_wanted(link, digest, on)
-        if not on:
+        if on:
+            self._server.feed_wanted(link, digest, True)
+        else:
             self._fetcher.feeds.end(digest)
 
     def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:

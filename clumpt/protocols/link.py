@@ -17,7 +17,7 @@ from clumpt.protocols.asking import Asking
 from clumpt.protocols.hearing import Hearing
 from clumpt.protocols.line import Line
 from clumpt.protocols.meeting import Pair
-from clumpt.protocols.messages import Ack, Message, Notify, Reload, pages
+from clumpt.protocols.messages import FEEDS, Ack, Message, Notify, Reload, pages
 from clumpt.protocols.requests import (
     Blob,
     Decline,
@@ -212,7 +212,9 @@ class Link:
         self._pair.update.send(Decline(digest, index))
 
     def feed(self, digest: Digest, on: bool, size: int) -> None:
-        """Ask for the pieces of a package as they come there, or for no more of them."""
+        """Ask for the pieces of a package as they come there, or for no more; if the peer knows how."""
+        if self._pair.hello.version() < FEEDS:
+            return
         if size > self._fed:
             self._fed = size
             self._pair.update.expect_fed(size)
