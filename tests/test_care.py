@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
+from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.care import SCRUB, Care, Held, keeps, to_drop
 from clumpt.model import PeerName
-from clumpt.pieces import Digest, digest_of
+from clumpt.pieces import Digest, Pieces, digest_of
+from tests.test_job import package as job_package
 
 held = st.builds(
     Held,
@@ -130,3 +133,16 @@ class CareTests(SynchronousTestCase):
     def test_nothing_here(self) -> None:
         """An empty repository needs no care."""
         self.successResultOf(self.care(100).scrub())
+
+    def test_hindered(self) -> None:
+        """That there is no room is logged once a package, and said until the package is here."""
+        care = self.care(0, "a", "b", "c")
+        big = evolve(job_package("big"), pieces=Pieces(20, 16384, digest_of(b"")))
+        with capturedLogs() as logged:
+            for _ in range(3):
+                care.hindered(big, "the disk is full")
+        alarms = [event for event in logged if event["log_level"] is LogLevel.error]
+        self.assertEqual((len(alarms), care.hindrance), (1, "the disk is full"))
+        self.assertEqual(self.repository.usage(), 10)
+        care.useful(big)
+        self.assertEqual(care.hindrance, "")

@@ -78,6 +78,18 @@ class ReporterTests(SynchronousTestCase):
         self.clock.advance(1.5)
         self.assertEqual((self.said, self.told()), (1, 1))
 
+    def test_meanwhile(self) -> None:
+        """What changes while a report is on its way is told in another one."""
+        self.directory.server.delay = 0.5
+        self.reporter.send()
+        self.reporter.wake()
+        self.assertEqual(self.said, 1)
+        self.clock.pump([0.5] * 10)
+        self.directory.server.delay = 0.0
+        self.assertEqual((self.said, self.told()), (2, 2))
+        self.clock.advance(600.0)
+        self.assertEqual(self.said, 2)
+
     def test_outage(self) -> None:
         """While the directory is away the report waits, ever longer, and is not lost."""
         self.directory.server.down = True

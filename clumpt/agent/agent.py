@@ -88,7 +88,6 @@ class Agent:
     spread: Spread = field(init=False)
     care: Care = field(init=False)
     _answers: Answers | None = field(default=None, init=False)
-    _hindrances: dict[Digest, str] = field(factory=dict, init=False)
     #: Entries of the chain that are not in the journal yet, so nothing is done about them.
     _undone: list[Entry] = field(factory=list, init=False)
     #: Updates of which a package came at this moment, and when it is looked at what that means.
@@ -302,9 +301,11 @@ class Agent:
 
     def take(self, envelopes: Sequence[bytes], sender: PeerName) -> list[Entry]:
         """Envelopes came: keep, pass on and act on what is new and good."""
+        was_forked = self.chain.forked
         joined, good = self.chain.take(envelopes, sender)
-        if self.chain.forked:
+        if self.chain.forked and not was_forked:
             self.queue.halt()
+            self.reporter.wake()
         self.spread.notified(sender, good, ())
         if joined:
             # Passed on before it is on disk: whoever loses it asks for it again.
@@ -354,7 +355,6 @@ class Agent:
 
     def _completed(self, package: Package) -> None:
         """A package is here; what follows is done once for all that come at this moment."""
-        self._hindrances.pop(package.sha256, None)
         self.care.useful(package)
         self._came += self.agenda.came(package, lambda other: self.repository.holds(other.sha256))
         if self._turn is None:
@@ -371,17 +371,12 @@ class Agent:
         self.care.tidy()
 
     def _hindered(self, package: Package, reason: str) -> None:
-        if package.sha256 not in self._hindrances:
-            self._log.error("{file} cannot be kept here: {reason}", file=package.file, reason=reason)
-        self._hindrances[package.sha256] = reason
-        self.care.make_room(package.size)
+        self.care.hindered(package, reason)
         self.reporter.wake()
 
     def status(self) -> PeerStatus:
         """What this peer says of itself now."""
-        state, reason = "active", self.sync.directory_trouble or self._worry()
-        if self._hindrances:
-            reason = next(iter(self._hindrances.values()))
+        state, reason = "active", self.care.hindrance or self.sync.directory_trouble or self._worry()
         if self.sync.isolated and not self._network.links():
             state, reason = "isolated", "no member of its groups can be reached"
         if self.chain.forked:

@@ -95,6 +95,7 @@ class Care:
     _held: Callable[[Mapping[Digest, float]], Collection[Held]]
     _damaged: Callable[[Digest], None]
     used: dict[Digest, float] = field(factory=dict, init=False)
+    _hindrances: dict[Digest, str] = field(factory=dict, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
     _last: Digest = field(default=Digest(""), init=False)
     _log = Logger()
@@ -109,8 +110,21 @@ class Care:
             self._timer.cancel()
 
     def useful(self, package: Package) -> None:
-        """C{package} was of use now."""
+        """C{package} is here, and was of use now."""
+        self._hindrances.pop(package.sha256, None)
         self.used[package.sha256] = self._reactor.seconds()
+
+    def hindered(self, package: Package, reason: str) -> None:
+        """There is no room for C{package}: say so once, and make some."""
+        if package.sha256 not in self._hindrances:
+            self._log.error("{file} cannot be kept here: {reason}", file=package.file, reason=reason)
+        self._hindrances[package.sha256] = reason
+        self.make_room(package.size)
+
+    @property
+    def hindrance(self) -> str:
+        """Why a package cannot be kept here; empty if none is hindered."""
+        return next(iter(self._hindrances.values()), "")
 
     def tidy(self) -> None:
         """Drop what may go if the quota is nearly used up."""

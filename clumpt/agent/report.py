@@ -72,6 +72,8 @@ class Reporter:
     _status: Callable[[], PeerStatus]
     _timer: IDelayedCall | None = field(default=None, init=False)
     _sending: Deferred[None] | None = field(default=None, init=False)
+    #: Did something change while a report was being sent, which may not say it?
+    _missed: bool = field(default=False, init=False)
     _retry: float = field(default=RETRY, init=False)
     _stopped: bool = field(default=False, init=False)
     #: What the directory said no to, so that it is logged once.
@@ -80,6 +82,7 @@ class Reporter:
 
     def wake(self) -> None:
         """Something changed: report soon."""
+        self._missed = True
         self._later(self._delay * self._random.uniform(0.5, 1.5))
 
     def answers(self) -> None:
@@ -108,6 +111,7 @@ class Reporter:
     @deferred
     async def _send(self) -> None:
         changes = self._journal.changes()
+        self._missed = False
         again = None
         try:
             await self._directory.report(self._status())
@@ -127,7 +131,7 @@ class Reporter:
             return
         if again is not None:
             self._later(again * self._random.uniform(0.5, 1.5))
-        elif self._journal.changes() > changes:
+        elif self._missed:
             self.wake()
 
     def _complain(self, no: str) -> None:

@@ -70,6 +70,29 @@ class StateTests(ClusterTestCase):
             lambda: machine.agent.chain.head == MISSED, within=4 * cluster.interval, every=0.5
         )
 
+    def test_forked(self) -> None:
+        """Who was shown a second history tells the directory soon, even with nothing else to say."""
+        self.within(self.forked)
+
+    def forked(self, cluster: Cluster) -> None:
+        machine, *others = cluster.up
+        entry = cluster.sign(size=0)
+        cluster.give(entry, [machine.name])
+        cluster.world.run_until(cluster.agrees, within=5, every=0.5)
+
+        def states() -> list[str]:
+            told = cluster.statuses()
+            return [told[one.name].state for one in (machine, *others)]
+
+        self.assertEqual(states(), ["active"] * 4)
+        # An alarm with a cause, for once.
+        cluster.witness.leave()
+        other = cluster.keys.submit_key.sign_update(evolve(entry.update, issued=entry.update.issued + 1))
+        machine.agent.take([other.envelope], others[0].name)
+        cluster.witness.listen()
+        # Before it is next looked at whether all believe in one history.
+        cluster.world.run_until(lambda: states() == ["forked"] + ["active"] * 3, within=3, every=0.1)
+
     def test_sources(self) -> None:
         """The directory is told from whom each package came, byte for byte; a restart takes nothing back."""
         self.within(self.sources)
