@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from clumpt.agent.agent import Agent
 from clumpt.apps.demonstration import leftovers, packages
 from clumpt.apps.demonstration.background import REPORT, leave_running
-from clumpt.apps.demonstration.bare import INSTALL, TICK, WATCHED, NoInstaller, Recorder, timeline
+from clumpt.apps.demonstration.bare import INSTALL, TICK, WATCHED, NoInstaller, Recorder, Timeline
 from clumpt.apps.demonstration.cluster import Cluster
 from clumpt.apps.demonstration.nursery import Nursery
 from clumpt.errors import BadInput
@@ -123,12 +123,20 @@ class RecorderTests(SynchronousTestCase):
         self.assertEqual((self.notes, installer.output(3)), ([(3, 0.0)], b""))
 
     def test_timeline(self) -> None:
-        """What a process noted is read as far as it is written."""
-        config = Path(self.mktemp())
-        config.mkdir()
-        self.assertEqual(timeline(config / "clumpt.ini"), {})
-        (config / "timeline").write_text("[0, 1.5]\n[1, 2.5]\n[2, 3")
-        self.assertEqual(timeline(config / "clumpt.ini"), {0: 1.5, 1: 2.5})
+        """What a process noted is read as far as it is written; what it noted in an earlier life is not."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        notes = folder / "timeline"
+        notes.write_text("[9, 0.5]\n")
+        timeline = Timeline.beside(folder / "clumpt.ini")
+        self.assertEqual(timeline.look(), {})
+        with notes.open("w", buffering=1) as file:
+            file.write("[0, 1.5]\n[1, 2.5]\n[2, 3")
+            self.assertEqual(timeline.look(), {0: 1.5, 1: 2.5})
+            file.write(".5]\n[3")
+            file.flush()
+            self.assertEqual(timeline.look(), {0: 1.5, 1: 2.5, 2: 3.5})
+        self.assertEqual(timeline.look(), {0: 1.5, 1: 2.5, 2: 3.5})
 
 
 class Starter:

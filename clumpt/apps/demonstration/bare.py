@@ -112,11 +112,39 @@ class NoInstaller:
         return b""
 
 
-def timeline(path: Path) -> dict[Seq, float]:
-    """What a peer with the configuration C{path} noted; 0 is its start."""
-    file = path.with_name(TIMELINE)
-    lines = file.read_text().splitlines() if file.exists() else []
-    return dict(json.loads(line) for line in lines if line.endswith("]"))
+@define(eq=False)
+class Timeline:
+    """
+    What a peer in a process of its own notes.
+
+    Only what is new is read at each look: whoever looks often must not be what is measured.
+
+    @ivar times: when it got each update, and for 0 when it began, in seconds since the epoch.
+    """
+
+    _file: Path
+    times: dict[Seq, float] = field(factory=dict, init=False)
+    _read: int = field(default=0, init=False)
+
+    @classmethod
+    def beside(cls, config: Path) -> Timeline:
+        """That of the peer with the configuration C{config}; there is none yet."""
+        file = config.with_name(TIMELINE)
+        file.unlink(missing_ok=True)
+        return cls(file)
+
+    def look(self) -> dict[Seq, float]:
+        """The times until now."""
+        try:
+            with self._file.open("rb") as file:
+                file.seek(self._read)
+                lines, _, _ = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return self.times
+        if lines:
+            self._read += len(lines) + 1
+            self.times.update(map(json.loads, lines.splitlines()))
+        return self.times
 
 
 @deferred

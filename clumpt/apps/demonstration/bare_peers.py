@@ -17,7 +17,7 @@ from twisted.internet.protocol import Protocol as Line
 from clumpt.aio import deferred
 from clumpt.apps.conf_change import each
 from clumpt.apps.daemon import Peer
-from clumpt.apps.demonstration.bare import TIMELINE, Recorder, run, timeline
+from clumpt.apps.demonstration.bare import Recorder, Timeline, run
 from clumpt.apps.demonstration.cluster import Runner
 from clumpt.apps.demonstration.peers import AT_ONCE
 from clumpt.apps.demonstration.processes import Processes
@@ -109,7 +109,7 @@ class BareProcesses:
     _reactor: Any
     _directory: IDirectory
     _processes: Processes = field(init=False)
-    _paths: dict[PeerName, Path] = field(factory=dict, init=False)
+    _timelines: dict[PeerName, Timeline] = field(factory=dict, init=False)
 
     @_processes.default
     def _runners(self) -> Processes:
@@ -124,10 +124,9 @@ class BareProcesses:
 
     def start(self, configs: Configs) -> Deferred[Any]:
         """See L{Measured}."""
-        self._paths.update(configs)
-        for path in configs.values():
+        for name, path in configs.items():
             # What is noted there is of an earlier life.
-            path.with_name(TIMELINE).unlink(missing_ok=True)
+            self._timelines[name] = Timeline.beside(path)
         return self._processes.start(configs)
 
     def stop(self, names: Collection[PeerName] | None = None) -> Deferred[Any]:
@@ -136,7 +135,7 @@ class BareProcesses:
 
     def times(self, name: PeerName) -> Mapping[Seq, float]:
         """See L{Measured}."""
-        return timeline(self._paths[name])
+        return self._timelines[name].look() if name in self._timelines else {}
 
     @deferred
     async def silence(self, names: Collection[PeerName]) -> None:
