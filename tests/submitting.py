@@ -36,6 +36,7 @@ class FakePeer:
     A peer at the far end of a link.
 
     @ivar up: does it answer the phone?
+    @ivar rings: seconds until it is clear that it does not.
     @ivar mute: it takes what it is told and does nothing about it.
     @ivar idle: it takes the updates and fetches no package.
     @ivar leaves: it hangs up as soon as it was told; C{odd}: to dial it fails for a reason of its own.
@@ -46,6 +47,7 @@ class FakePeer:
     name: PeerName
     head: Seq = 0
     up: bool = True
+    rings: float = 3.0
     mute: bool = False
     idle: bool = False
     leaves: bool = False
@@ -173,7 +175,7 @@ class FakeNetwork:
     @deferred
     async def dial(self, peer: PeerName, addresses: Sequence[Address]) -> ILink:
         far = self.cluster.peers[peer]
-        await sleep(self.clock, 0.01 if far.up else 3.0)
+        await sleep(self.clock, 0.01 if far.up else far.rings)
         if not far.up or not addresses:
             raise PeerUnreachable(f"{peer} does not answer")
         if far.odd:

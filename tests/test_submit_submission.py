@@ -102,6 +102,24 @@ class SubmissionTests(SynchronousTestCase):
         self.assertEqual(found.received, {"n6", "n7", "n8"})
         self.assertLess(self.cluster.clock.seconds(), 30)
 
+    def test_silent(self) -> None:
+        """Of whoever lets it ring nobody waits for the end: another one is dialled beside (H8)."""
+        self.peers(9, up=False, rings=60.0)
+        self.peers(1)
+        found = self.seeded(self.plan(1))
+        self.assertEqual(found.received, {"n10"})
+        self.assertLess(self.cluster.clock.seconds(), 20)
+
+    def test_answers_late(self) -> None:
+        """Who answers after all counts, if no other could take its place; it is not dialled twice."""
+        [late] = self.peers(1, up=False, rings=60.0)
+        work = submit(self.cluster.desk(), self.plan(), self.offered, 600.0)
+        self.later(work, 50)
+        late.up = True
+        self.assertEqual(self.cluster.wait(work).seeded, Seeded(frozenset([late.name])))
+        self.assertLess(self.cluster.clock.seconds(), 65)
+        self.assertEqual(self.cluster.dialled, [late.name])
+
     def test_all_dead(self) -> None:
         """If nobody answers, it tries again until the deadline: nobody else has the package."""
         self.peers(3, up=False)

@@ -29,7 +29,9 @@ LEAST = 2
 #: A package goes round in a ring of so many peers at most, and of no more than one for so many pieces.
 RING, PIECES_EACH = 32, 3
 #: Seconds between looks at who makes progress.
-WATCH = 5.0
+WATCH = 0.5
+#: Seconds without a link after which another peer is dialled as well: silence becomes an error much later.
+UNANSWERED = 1.5
 #: Seconds without any progress after which another peer is told as well (H8).
 STALLED = 30.0
 #: Seconds, about, before peers that were lost are dialled again; doubled each time, up to the second.
@@ -144,7 +146,10 @@ class Submission(Visitor):
     _errand: Errand = field(default=Errand((), {}, {}, 0), init=False)
     _needed: set[Digest] = field(factory=set, init=False)
     _left: list[PeerName] = field(factory=list, init=False)
+    #: Those that nobody took the place of yet.
     _trying: set[PeerName] = field(factory=set, init=False)
+    #: When those were dialled that did not answer yet.
+    _calls: dict[PeerName, float] = field(factory=dict, init=False)
     _links: dict[PeerName, _Told] = field(factory=dict, init=False)
     _done: Deferred[Seeded] = field(factory=Deferred, init=False)
     _deadline: IDelayedCall | None = field(default=None, init=False)
@@ -193,12 +198,13 @@ class Submission(Visitor):
         ):
             peer = self._left.pop()
             self._trying.add(peer)
+            self._calls[peer] = self._reactor.seconds()
             self._network.dial(peer, self._errand.candidates[peer]).addCallbacks(
                 self._dialled, self._failed, errbackArgs=(peer,)
             )
         if len(self.received) >= self._errand.wanted:
             self._end()
-        elif not (self._left or self._trying or self.slow or self._again or self._done.called):
+        elif not (self._left or self._trying or self._calls or self.slow or self._again or self._done.called):
             self._dial_again()
 
     def _dial_again(self) -> None:
@@ -218,9 +224,11 @@ class Submission(Visitor):
         self._more()
 
     def _dialled(self, link: ILink) -> None:
+        del self._calls[link.peer]
         if self._done.called:
             return
         self.unreachable.discard(link.peer)
+        self._trying.add(link.peer)
         self._links[link.peer] = _Told(link, self._reactor.seconds(), link.head)
         link.notify(self._errand.entries, [entry.seq for entry in self._errand.entries if self._whole(entry)])
 
@@ -232,6 +240,7 @@ class Submission(Visitor):
         trouble = getattr(failure, "value", failure)
         if not isinstance(trouble, PeerUnreachable):
             self._log.error("dialling {peer} failed oddly: {trouble}", peer=peer, trouble=trouble)
+        del self._calls[peer]
         self._gone(peer)
 
     def _gone(self, peer: PeerName) -> None:
@@ -240,14 +249,17 @@ class Submission(Visitor):
             self._trying.discard(peer)
             self.slow.discard(peer)
             self.unreachable.add(peer)
-            self._more()
+        self._more()
 
     def _watch(self) -> None:
         self._watching = self._reactor.callLater(WATCH, self._look_around)
 
     def _look_around(self) -> None:
-        """Tell others, too, if somebody makes no progress."""
+        """Tell others, too, if somebody does not answer or makes no progress."""
         now = self._reactor.seconds()
+        late = {peer for peer, since in self._calls.items() if now - since >= UNANSWERED}
+        self._trying -= late
+        self.unreachable |= late
         for peer, told in self._links.items():
             sent = self._server.sent.get(peer, 0)
             if sent != told.sent:
