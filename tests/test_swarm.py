@@ -238,6 +238,8 @@ class SwarmTests(SynchronousTestCase):
         self.assertEqual(list(swarm.asks(60)), [Ask(B, 3)])
         swarm.arrived(B, 3, 61)
         self.assertEqual(swarm.others(3), [A])
+        # It is here: nobody is asked again, though A still owes it.
+        self.assertEqual(list(swarm.asks(200)), [])
 
     @CALM
     @given(

@@ -300,7 +300,11 @@ class Swarm:
     def _late(self, now: float) -> Ask | None:
         """Who else to ask for a piece that keeps us waiting."""
         limit = now - max(LATE_AT_LEAST, LATE * self._usual)
-        late = [index for index, asked in self._asked.items() if max(asked.values()) < limit]
+        late = [
+            index
+            for index, asked in self._asked.items()
+            if index not in self.held and max(asked.values()) < limit
+        ]
         for peer in self._idle(now) if late else ():
             for index in late:
                 if self._holders[peer].bits >> index & 1 and peer not in self._asked[index]:
