@@ -11,16 +11,17 @@ from twisted.internet.defer import CancelledError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from clumpt.agent.arrival import AT_ONCE, FEW, SMALL
+from clumpt.agent.arrival import AT_ONCE, FEW, SMALL, Arrival
 from clumpt.agent.feeds import UNDER_WAY, Feeds
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.fresh import Fresh
 from clumpt.agent.pauses import Pauses
 from clumpt.agent.rate import Bucket
 from clumpt.agent.serve import Server
+from clumpt.agent.swarm import Swarm
 from clumpt.errors import BadDocument, NotHere
-from clumpt.interfaces import IRepository
-from clumpt.model import Package
+from clumpt.interfaces import IAssembly, IRepository
+from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, digest_of
 from clumpt.provenance import Origin
 from tests.test_job import package
@@ -95,6 +96,22 @@ class WantTests(SynchronousTestCase):
         for _ in range(UNDER_WAY):
             self.fetcher.fed(link, digest_of(b"another"), 0, b"")
         self.assertRaises(BadDocument, self.fetcher.fed, link, digest_of(b"another"), 0, b"")
+
+
+class StarvingTests(SynchronousTestCase):
+    """A package of which no linked peer is known to hold anything."""
+
+    def test_asking(self) -> None:
+        """Who waits for the hashes of its pieces does not starve: the pieces may follow. Else it does."""
+        (wanted,) = packages(1, SMALL)
+        arrival = Arrival(wanted, Swarm(wanted.pieces.count, Random(1)), cast(IAssembly, SimpleNamespace()))
+        self.assertTrue(arrival.starves)
+        arrival.asking.add(PeerName("a"))
+        self.assertFalse(arrival.starves)
+        arrival.asking.clear()
+        self.assertTrue(arrival.starves)
+        arrival.swarm.learn(PeerName("a"), Bits(1))
+        self.assertFalse(arrival.starves)
 
 
 class HashesTests(SynchronousTestCase):

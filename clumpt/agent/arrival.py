@@ -38,9 +38,9 @@ class Arrival:
 
     @property
     def starves(self) -> bool:
-        """Does nobody linked hold a missing piece, or expect one, or send them by itself?"""
+        """Does nobody linked hold a missing piece, or expect one, or send them by itself, or may soon?"""
         swarm = self.swarm
-        return not (self.finishing or swarm.holders or swarm.promised or swarm.alone)
+        return not (self.finishing or swarm.holders or swarm.promised or swarm.alone or self.asking)
 
 
 def full_hands(arriving: Collection[Package]) -> bool:
