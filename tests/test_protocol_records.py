@@ -11,7 +11,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from clumpt.protocols.records import HEADER, MOST, Counter, RecordsFactory
+from clumpt.protocols.records import BATCH, HEADER, MOST, Counter, RecordsFactory
 from clumpt.protocols.tls import TlsSecurity
 from tests.certificates import Authority
 
@@ -131,6 +131,15 @@ class RecordsTests(SynchronousTestCase):
         self.tls[0].write(b"x" * (3 * MOST))
         self.clock.advance(0)
         self.assertEqual((len(self.wires[0].sent), self.wires[0].dataBuffer), (1, b""))
+
+    def test_piece(self) -> None:
+        """A piece and its head, just more than a batch, leave together; what is larger in several parts."""
+        for size, parts in ((BATCH + 37, 1), (BATCH + MOST, 1), (BATCH + MOST + 1, 2), (3 * BATCH, 3)):
+            self.tls[0].write(b"x" * size)
+            self.clock.advance(0)
+            self.assertEqual((len(self.wires[0].sent), self.wires[0].dataBuffer), (parts, b""))
+            self.carry()
+        self.assertEqual(len(self.heard(1)), 6 * BATCH + 2 * MOST + 38)
 
     def test_in_order(self) -> None:
         """What the kernel does not take waits, and what is said later waits behind it."""

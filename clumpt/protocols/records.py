@@ -21,6 +21,8 @@ from twisted.python.failure import Failure
 MOST, AROUND = 2**14, 256
 #: Bytes that are handed over together: larger buffers cost the kernel more than they save.
 BATCH = 4 * MOST
+#: Bytes that are read at a time, if so many are there.
+AT_ONCE = 2**18
 #: Bytes before the contents of a record; the last two of them are the length of the contents.
 HEADER = 5
 
@@ -59,6 +61,11 @@ class Records(BufferingTLSTransport):
         self._counter = Counter()
         super().__init__(*args, **options)
 
+    def makeConnection(self, transport: Any) -> None:
+        """Who is busy finds more to read, and takes it in one turn."""
+        transport.bufferSize = AT_ONCE
+        super().makeConnection(transport)
+
     def dataReceived(self, data: bytes) -> None:
         """Take in what came; the application gets what is whole."""
         number = self._counter.completed(data)
@@ -83,8 +90,10 @@ class Records(BufferingTLSTransport):
         at = 0
         while at < len(data):
             begun = at
+            # What is left over is not worth a packet of its own: a piece and its head go together.
+            end = begun + BATCH if len(data) - begun > BATCH + MOST else len(data)
             try:
-                while at < min(len(data), begun + BATCH):
+                while at < end:
                     at += self._tlsConnection.send(data[at : at + MOST])
             except SSL.WantReadError:
                 self._bufferedWrite(data[at:])
