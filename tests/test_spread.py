@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+from attrs import evolve
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -25,9 +26,13 @@ class Link:
         self.said: list[Seq] = []
         self.news: list[int] = []
         self.held: list[Bits] = []
+        self.heard: list[list[int]] = []
 
     def holding(self, digest: str, count: int, bits: Bits) -> None:
         self.held.append(bits)
+
+    def have(self, digest: str, held: Bits, coming: Bits) -> None:
+        self.heard.append([*held])
 
     def notify(self, news: Any, holding: Any) -> None:
         self.said += holding
@@ -62,7 +67,7 @@ class SpreadTests(SynchronousTestCase):
             starving=self.needed,
             busy=False,
             begun=lambda package: None,
-            feeds=SimpleNamespace(feeder=lambda digest: None, end=lambda digest: None),
+            feeds=SimpleNamespace(feeders=lambda digest: (), end=lambda digest: None),
         )
         fetcher = cast(Fetcher, fetching)
         self.clock = Clock()
@@ -183,6 +188,84 @@ class EarlyTests(SpreadTests):
         self.known = known
         self.spread.joined([self.update])
         self.assertEqual(self.fed, [("peer0", self.package.sha256, True)])
+
+
+class RingTests(SynchronousTestCase):
+    """Pieces of a package that goes round come from one peer; another one is linked as well."""
+
+    def setUp(self) -> None:
+        package = entry(1).update.packages[0]
+        self.package = evolve(package, pieces=evolve(package.pieces, total=20 * package.pieces.size))
+        self.held = Bits()
+        self.feeders: list[PeerName] = [PeerName("feeder")]
+        uplink = SimpleNamespace(arrived=lambda package, index: None, saw=lambda *words: None)
+        server = SimpleNamespace(
+            held=lambda package: self.held, package=lambda digest: self.package, uplink=uplink
+        )
+        fetcher = SimpleNamespace(
+            feeds=SimpleNamespace(feeders=lambda digest: self.feeders),
+            learn=lambda *words: None,
+            expected=lambda digest: Bits(),
+            wants=lambda digest: True,
+            arriving=[],
+            busy=False,
+        )
+        self.clock = Clock()
+        self.clock.advance(100.0)
+        self.spread = Spread(
+            self.clock,
+            Agenda(PeerName("me")),
+            Gossip(),
+            cast(Server, server),
+            cast(Fetcher, fetcher),
+            lambda seq: None,
+            lambda peer: False,
+            lambda: None,
+        )
+        self.feeder, self.other = Link("feeder"), Link("other")
+        for link in (self.feeder, self.other):
+            self.spread.linked(cast(ILink, link), 0, [])
+            self.spread.holding_told(cast(ILink, link), self.package.sha256, bytes(3))
+
+    def come(self, *indexes: int, sender: str = "feeder") -> None:
+        for index in indexes:
+            self.spread.arrived(self.package, index, PeerName(sender))
+            self.held = self.held.with_bit(index)
+
+    def test_together(self) -> None:
+        """The feeder hears of several pieces at a time, and of the last one at once."""
+        self.come(*range(20))
+        self.assertEqual(self.feeder.heard, [[0], [1, 2, 3], [4, 5, 6], *zip3(7, 19), [19]])
+
+    def test_slow(self) -> None:
+        """If pieces come slowly, of each; none is kept for long."""
+        for index in range(4):
+            self.clock.advance(0.5)
+            self.come(index)
+        self.assertEqual(self.feeder.heard, [[0], [1], [2], [3]])
+        self.come(4, 5)
+        self.clock.pump([0.05] * 8)
+        self.assertEqual(self.feeder.heard[4:], [[4, 5]])
+
+    def test_others(self) -> None:
+        """Others hear of it once it goes round no more: then all that is here."""
+        self.come(*range(18))
+        self.clock.pump([0.1] * 10)
+        self.assertEqual(self.other.heard, [])
+        self.feeders.clear()
+        self.spread.unrung(self.package.sha256)
+        self.assertEqual(self.other.heard, [[*range(18)]])
+
+    def test_offers(self) -> None:
+        """A piece that was asked for is acknowledged by itself."""
+        self.feeders.clear()
+        self.come(0, 1, 2, sender="other")
+        self.assertEqual(self.other.heard, [[0], [1], [2]])
+
+
+def zip3(begin: int, end: int) -> list[list[int]]:
+    """The numbers, in threes."""
+    return [[*range(at, at + 3)] for at in range(begin, end, 3)]
 
 
 class ArrivalTests(SynchronousTestCase):

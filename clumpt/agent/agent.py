@@ -344,6 +344,7 @@ class Agent:
 
     def _unring(self, digest: Digest) -> bool:
         """A package is passed on by offers from now on; did it go round until now?"""
+        self.spread.unrung(digest)
         self.fetcher.unring(digest)
         return self.server.uplink.unring(digest)
 

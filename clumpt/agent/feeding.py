@@ -9,7 +9,7 @@ it does not, it is over for everybody, and pieces are offered.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from attrs import define, field
 
@@ -57,9 +57,10 @@ class Feeding:
             asked.append(nearest[0])
         return asked
 
-    def asked(self, peer: PeerName) -> bool:
-        """Was C{peer} asked to feed us?"""
-        return peer == self.feeder or peer in self.submitters
+    @property
+    def feeders(self) -> Collection[PeerName]:
+        """All who were asked, in a lasting order."""
+        return sorted(self.submitters | ({self.feeder} if self.feeder is not None else set()))
 
     def came(self, useful: bool, now: float) -> None:
         """A piece came that was not asked for by itself."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
@@ -75,17 +75,17 @@ class Feeds:
     def came(self, peer: PeerName, digest: Digest, useful: bool) -> None:
         """C{peer} sent a piece by itself; raises L{BadDocument} if it does not stop to."""
         known = self._feedings.get(digest)
-        if known is not None and known[1].asked(peer):
+        if known is not None and peer in known[1].feeders:
             known[1].came(useful, self._clock.seconds())
             return
         self._strays[peer] += 1
         if self._strays[peer] > UNDER_WAY:
             raise BadDocument("it sends pieces that nobody wants")
 
-    def feeder(self, digest: Digest) -> PeerName | None:
-        """The peer that feeds us a package; it need not send what we told that we have."""
+    def feeders(self, digest: Digest) -> Collection[PeerName]:
+        """Those who were asked to feed us a package; nobody if it does not go round here."""
         known = self._feedings.get(digest)
-        return known[1].feeder if known is not None else None
+        return known[1].feeders if known is not None else ()
 
     def look(self) -> None:
         """Time has passed: does everything come as it should?"""

@@ -26,6 +26,10 @@ WATCH = 0.5
 TELL = 0.4
 #: Pieces that are told of sooner.
 NEWS = 16
+#: Pieces of a package that goes round, of which who sent them is told together, and seconds for that.
+TOGETHER, AT_LEAST = 3, 0.1
+#: Seconds between looks at what was not told yet.
+REMIND = 0.2
 #: Seconds after which those who hold a package themselves hear that we hold it, too.
 GATHER = 2.0
 #: Updates that are told at once; of more, which every neighbour would tell, one is asked instead.
@@ -234,13 +238,10 @@ class Spread:
             # That it is here is all there is to tell, and told when it is safe on the disk.
             self._server.uplink.arrived(package, index)
             return
-        known, held = self._known.get(sender), self._server.held(package)
-        if known is not None and package.sha256 in known.told:
-            self._tell_more(known, package, held.with_bit(index))
-        feeder = self._known.get(self._fetcher.feeds.feeder(package.sha256) or sender)
-        if feeder is not None and feeder is not known and package.sha256 in feeder.told:
-            # Or it would send the same.
-            self._tell_more(feeder, package, held.with_bit(index))
+        held, feeders = self._server.held(package), self._fetcher.feeds.feeders(package.sha256)
+        # Not only the sender: whoever feeds us would send the same.
+        for peer in dict.fromkeys([sender, *feeders]):
+            self._acknowledge(peer, package, held.with_bit(index), sender in feeders)
         self._server.uplink.arrived(package, index)
         self._news[package.sha256] = package
         self._came += 1
@@ -249,26 +250,47 @@ class Spread:
         elif self._came >= NEWS:
             self._tell_news(TELL)
         if self._telling is None:
-            self._telling = self._reactor.callLater(TELL, self._tell_in_time)
+            self._telling = self._reactor.callLater(REMIND, self._tell_in_time)
+
+    def _acknowledge(self, peer: PeerName, package: Package, held: Bits, fed: bool) -> None:
+        """Tell a sender what came; if it came by itself, of several pieces at a time."""
+        known = self._known.get(peer)
+        if known is None or package.sha256 not in known.told:
+            return
+        few = (held.value & ~known.told[package.sha256]).bit_count() < TOGETHER
+        soon = self._reactor.seconds() - known.told_at < AT_LEAST
+        if not (fed and few and soon) or len(held) == package.pieces.count:
+            self._tell_more(known, package, held)
+
+    def unrung(self, digest: Digest) -> None:
+        """A package goes round no more: all who are linked are to know what is here of it."""
+        package = self._server.package(digest)
+        if package is not None:
+            self._news[digest] = package
+            self._tell_news(0.0)
 
     def _tell_in_time(self) -> None:
         self._telling = None
         if self._news:
             self._tell_news(TELL)
         if self._news:
-            self._telling = self._reactor.callLater(TELL, self._tell_in_time)
+            self._telling = self._reactor.callLater(REMIND, self._tell_in_time)
 
     def _tell_news(self, since: float) -> None:
         """
         Tell those who said what they hold of a package what we hold of it by now.
 
+        While it goes round only those who feed us need to know.
+
         @param since: who was told something of it in so many seconds has time.
         """
         news, self._news, self._came = self._news, {}, 0
-        long_ago = self._reactor.seconds() - since
         for digest, package in news.items():
-            held = self._server.held(package)
+            held, feeders = self._server.held(package), self._fetcher.feeds.feeders(digest)
+            long_ago = self._reactor.seconds() - (AT_LEAST if feeders else since)
             for known in self._known.values() if held.value else ():
+                if feeders and known.link.peer not in feeders:
+                    continue
                 if digest in known.pieces and digest in known.told:
                     fresh = (held.value & ~known.told[digest]).bit_count()
                     if fresh and (known.told_at <= long_ago or fresh >= NEWS):
