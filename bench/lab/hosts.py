@@ -13,6 +13,11 @@ from attrs import frozen
 #: Bytes in the headers of a packet: Ethernet, IP, and TCP with time stamps.
 HEADERS = 14 + 20 + 32
 
+#: Bytes that TCP hands to a link at once, at most, as to a card that cuts them into packets by itself.  What
+#: is larger than the bucket is cut by tbf, and then every 1500 bytes take a timer and soft interrupts on each
+#: way: that is more work than all the peers do, on the processors that the peers share.
+WHOLE = 16 * 1024
+
 _PREFIX = "clumpt-race"
 
 
@@ -152,6 +157,8 @@ class Namespaces:
 
     def _limit(self, number: int, space: str, rate: float) -> None:
         bucket = f"root tbf rate {round(rate * 1e6)}bit burst 32kb limit"
+        _batch("ip", space, [f"link set dev eth0 gso_max_size {WHOLE}"])
+        _batch("ip", self._switch, [f"link set dev p{number} gso_max_size {WHOLE}"])
         _batch("tc", space, [f"qdisc replace dev eth0 {bucket} 1mb"])
         _batch("tc", self._switch, [f"qdisc replace dev p{number} {bucket} 256kb"])
 
