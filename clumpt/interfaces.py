@@ -468,8 +468,8 @@ class IPeerEvents(Interface):
     def unlinked(link: ILink) -> None:
         """The link is gone; none of its methods does anything any more."""
 
-    def notified(link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> None:
-        """New updates, not yet verified."""
+    def notified(link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> bool:
+        """New updates, not yet verified; returns whether the peer is to hear that they were taken in."""
 
     def reload_asked(link: ILink) -> None:
         """Neighbours or groups changed in the directory."""

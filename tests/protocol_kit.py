@@ -284,10 +284,11 @@ class Agent:
         assert self.links.pop(link.peer) is link
         self._tell("unlinked", link.peer)
 
-    def notified(self, link: Any, envelopes: Any, holding: Any, head: int) -> None:
+    def notified(self, link: Any, envelopes: Any, holding: Any, head: int) -> bool:
         assert link.peer in self.links, "told before it was linked"
         self.head = max(self.head, head)
         self._tell("notified", link.peer, tuple(envelopes), tuple(holding), head)
+        return bool(envelopes)
 
     def reload_asked(self, link: Any) -> None:
         self._tell("reload_asked", link.peer)

@@ -15,7 +15,7 @@ from clumpt.agent.feeding import DRY, FIRST, VAIN, Feeding
 from clumpt.agent.feeds import LEAST, UNDER_WAY, Feeds
 from clumpt.agent.manners import Manners
 from clumpt.agent.offers import Offers
-from clumpt.agent.ring import Ring
+from clumpt.agent.ring import EAGER, Ring
 from clumpt.agent.ringed import BEHIND, GRACE, LAGS, STUCK, Ringed
 from clumpt.errors import BadDocument
 from clumpt.graph import place_in_ring
@@ -333,21 +333,26 @@ class RingTests(SynchronousTestCase):
     """Who stands before whom (R73)."""
 
     def before(self, me: str, linked: list[str], *groups: str) -> list[PeerName]:
+        return self.ring(me, linked, *groups).nearest(PACKAGE)
+
+    def ring(self, me: str, linked: list[str], *groups: str) -> Ring:
+        """That of C{me}, which is in group g as all others but the stranger; an update is for C{groups}."""
         names = groups or ("g",)
         update: Any = SimpleNamespace(
             groups=frozenset(map(GroupName, names)), concerns=lambda peer, held: GroupName("g") in held
         )
-        roster: Any = SimpleNamespace(name=PeerName(me), settings=SimpleNamespace(deployment="lab"))
-        agenda: Any = SimpleNamespace(
-            users=lambda digest: [1], concerning=lambda: {1: SimpleNamespace(update=update)}
+        self.entry: Any = SimpleNamespace(update=update)
+        self.roster: Any = SimpleNamespace(
+            name=PeerName(me), settings=SimpleNamespace(deployment="lab"), groups=frozenset([GroupName("g")])
         )
-        ring = Ring(
-            roster,
+        agenda: Any = SimpleNamespace(users=lambda digest: [1], concerning=lambda: {1: self.entry})
+        return Ring(
+            Random(1),
+            self.roster,
             agenda,
             lambda peer: None if peer == "stranger" else [GroupName("g")],
             lambda: dict.fromkeys(map(PeerName, linked)),  # type: ignore[arg-type] # only the names are asked for
         )
-        return ring.nearest(PACKAGE)
 
     def test_round(self) -> None:
         """Each has the one that the wiring puts before it, without those that are missing, and strangers."""
@@ -364,6 +369,33 @@ class RingTests(SynchronousTestCase):
         """What goes to several groups has no ring."""
         self.assertEqual(self.before("n1", ["n2"], "g", "h"), [])
         self.assertEqual(entry(1).update.groups, frozenset([GroupName("all")]))
+
+    def test_first(self) -> None:
+        """Some of those whom an update concerns hear of it at once, one of them the next in the ring."""
+        names = [f"n{number}" for number in range(9)]
+        order = sorted(names, key=lambda name: place_in_ring("lab", GroupName("g"), PeerName(name)))
+        chosen: set[PeerName] = set()
+        for at, name in enumerate(order):
+            ring = self.ring(name, [], "g", "h")
+            others = [PeerName(other) for other in (*names, "stranger") if other != name]
+            first = ring.first(self.entry, others)
+            self.assertEqual((len(set(first)), order[(at + 1) % 9] in first), (EAGER, True))
+            self.assertNotIn("stranger", first)
+            chosen.update(first)
+        self.assertEqual(chosen, set(names))
+
+    def test_few_are_first(self) -> None:
+        """Few hear of it all at once; of many, and if nothing is known of the ring, still some."""
+        ring = self.ring("n0", [])
+        few = [PeerName("stranger"), PeerName("n1")]
+        self.assertEqual(ring.first(self.entry, few), few)
+        strangers = [PeerName("stranger")] * 9
+        self.assertEqual(ring.first(self.entry, strangers), [])
+        self.roster.settings = None
+        names = [PeerName(f"n{number}") for number in range(1, 9)]
+        self.assertEqual(len(ring.first(self.entry, names)), EAGER)
+        self.roster.groups = frozenset()
+        self.assertEqual(len(ring.first(self.entry, names)), EAGER)
 
 
 class ChoosyTests(SynchronousTestCase):

@@ -10,8 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.job import Agenda
+from clumpt.agent.news import GATHER, SOON, TOLD
 from clumpt.agent.serve import Server
-from clumpt.agent.spread import GATHER, TOLD, Spread
+from clumpt.agent.spread import Spread
 from clumpt.interfaces import ILink
 from clumpt.model import PeerName, Seq
 from clumpt.pieces import Bits
@@ -80,6 +81,7 @@ class SpreadTests(SynchronousTestCase):
             lambda seq: self.update,
             lambda peer: peer == "desk",
             lambda: None,
+            lambda entry, lacking: lacking,
         )
 
     def links(self, *heads: int) -> list[Link]:
@@ -100,12 +102,14 @@ class SpreadTests(SynchronousTestCase):
         self.assertEqual([link.said for link in links], [[1], [1]])
 
     def test_who_has_time(self) -> None:
-        """Of two peers, the one that lacks a package is told first."""
+        """Of two peers, whom others told of the update, the one that lacks the package is told first."""
         holder, other = self.links(1, 1)
         whole, self.whole = self.whole, Bits()
         self.spread.notified(holder.peer, [1], [1])
         self.whole = whole
         self.spread.servable([1])
+        self.assertEqual((holder.said, other.said), ([], []))
+        self.clock.advance(SOON)
         self.assertEqual((holder.said, other.said), ([], [1]))
         self.clock.advance(GATHER)
         self.assertEqual((holder.said, other.said), ([1], [1]))
@@ -147,6 +151,8 @@ class SpreadTests(SynchronousTestCase):
         """A package that was here before its update came is told, also to who knew the update first."""
         links = self.links(1, 0)
         self.spread.joined([self.update])
+        self.assertEqual([link.said for link in links], [[], [1]])
+        self.clock.advance(SOON)
         self.assertEqual([link.said for link in links], [[1], [1]])
 
     def test_lost(self) -> None:
@@ -221,6 +227,7 @@ class RingTests(SynchronousTestCase):
             lambda seq: None,
             lambda peer: False,
             lambda: None,
+            lambda entry, lacking: lacking,
         )
         self.feeder, self.other = Link("feeder"), Link("other")
         for link in (self.feeder, self.other):
@@ -288,6 +295,7 @@ class ArrivalTests(SynchronousTestCase):
             lambda seq: None,
             lambda peer: False,
             lambda: None,
+            lambda entry, lacking: lacking,
         )
         spread.arrived(package, 0, PeerName("sender"))
         self.assertEqual(came, [0])

@@ -110,6 +110,22 @@ class SubmissionTests(SynchronousTestCase):
         self.assertEqual(found.received, {"n10"})
         self.assertLess(self.cluster.clock.seconds(), 20)
 
+    def test_began(self) -> None:
+        """When the first peer was notified is known: dialling does not count."""
+        self.peers(1, up=False)
+        self.peers(2)
+        submitter = Submitter(self.cluster.desk(), self.plan(100), self.offered)
+        self.assertIsNone(submitter.began)
+        self.cluster.wait(submitter.open())
+        entry = self.cluster.wait(submitter.register())
+        at = self.cluster.clock.seconds()
+        self.assertIsNone(submitter.began)
+        self.cluster.wait(submitter.seed(entry, 60.0))
+        began = submitter.began
+        assert began is not None
+        self.assertTrue(at < began <= at + 0.2, (at, began))
+        self.cluster.wait(submitter.close())
+
     def test_answers_late(self) -> None:
         """Who answers after all counts, if no other could take its place; it is not dialled twice."""
         [late] = self.peers(1, up=False, rings=60.0)

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.rate import Bucket
 from clumpt.agent.swarm import IN_FLIGHT, KEPT, PER_PEER, QUIET, STALE, Ask, Decline, Swarm
+from clumpt.idset import IdSet
 from clumpt.model import PeerName
 from clumpt.pieces import Bits
 from clumpt.provenance import MOST_SPOILERS, Origin, Provenance
@@ -366,3 +367,17 @@ class GossipTests(SynchronousTestCase):
         gossip.linked(A, 0)
         gossip.knows(A, 2)
         self.assertEqual([e.seq for e in gossip.lacking(A, news)], [3])
+
+    def test_owed(self) -> None:
+        """Who does not have something is to hear that it is there, once."""
+        gossip = Gossip()
+        news = [entry(1), entry(2)]
+        self.assertFalse(gossip.lacks(A, news))
+        gossip.linked(A, 1)
+        self.assertTrue(gossip.lacks(A, news))
+        self.assertFalse(gossip.lacks(A, news[:1]))
+        self.assertTrue(gossip.owes(A, IdSet.of([1, 2])))
+        self.assertFalse(gossip.owes(A, IdSet.of([1, 2])))
+        self.assertFalse(gossip.lacks(A, news))
+        gossip.knows(A, 3)
+        self.assertFalse(gossip.owes(A, IdSet.of([3])))

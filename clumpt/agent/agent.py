@@ -105,7 +105,7 @@ class Agent:
         self.roster = Roster(self.name, self._directory, self._journal, self._keyring)
         self.roster.locality = manners.locality
         self.sources = Sources(self.roster, self._journal, self._groups)
-        self.ring = Ring(self.roster, self.agenda, self._groups, self._network.links)
+        self.ring = Ring(self._random, self.roster, self.agenda, self._groups, self._network.links)
         self.queue = Queue(
             reactor,
             self._wall,
@@ -173,6 +173,7 @@ class Agent:
             self._entry,
             self.sources.submits,
             self._widen,
+            self.ring.first,
         )
         inventory = Inventory(self.name, self.repository, self.agenda, self.server, self.spread)
         self.care = Care(reactor, self.repository, manners.quota, inventory.held, self.spread.restore)

@@ -86,11 +86,13 @@ class Answers:
         self._spread.acked(link.peer, head)
         self._sync.consider()
 
-    def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> None:
-        """See L{IPeerEvents}."""
+    def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> bool:
+        """See L{IPeerEvents}: a submitter waits for it (R64)."""
         self._took(envelopes, link.peer)
+        self._spread.acked(link.peer, head)
         self._spread.notified(link.peer, (), holding)
         self._sync.consider()
+        return bool(envelopes) and self._spread.submits(link.peer)
 
     def reload_asked(self, link: ILink) -> None:
         """See L{IPeerEvents}."""

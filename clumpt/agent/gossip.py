@@ -45,12 +45,22 @@ class Gossip:
 
     def lacking(self, peer: PeerName, entries: Sequence[Entry]) -> list[Entry]:
         """Those of C{entries} that C{peer} is not known to have; from now on it counts as told."""
-        if peer not in self._heads:
-            return []
-        head, told = self._heads[peer], self._told[peer]
-        news = [entry for entry in entries if entry.seq > head and entry.seq not in told]
+        news = [entry for entry in entries if self._lacks(peer, entry.seq)]
         self.has(peer, [entry.seq for entry in news])
         return news
+
+    def lacks(self, peer: PeerName, entries: Sequence[Entry]) -> bool:
+        """Is C{peer} not known to have all of C{entries}?"""
+        return any(self._lacks(peer, entry.seq) for entry in entries)
+
+    def owes(self, peer: PeerName, seqs: IdSet) -> bool:
+        """Is C{peer} to hear that there are C{seqs}?  From now on it counts as told."""
+        lacking = [seq for seq in seqs if self._lacks(peer, seq)]
+        self.has(peer, lacking)
+        return bool(lacking)
+
+    def _lacks(self, peer: PeerName, seq: Seq) -> bool:
+        return peer in self._heads and seq > self._heads[peer] and seq not in self._told[peer]
 
     def peers(self) -> Collection[PeerName]:
         """The linked peers, in order of linking."""

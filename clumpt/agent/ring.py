@@ -1,8 +1,13 @@
-"""Who stands before this peer in the ring of a group (R73): that peer passes on to us what comes to it."""
+"""
+Who stands before this peer in the ring of a group (R73), and who next to it.
+
+The one before us passes on to us what comes to it; the next one hears of what is new at once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from random import Random
 
 from attrs import define
 
@@ -11,6 +16,9 @@ from clumpt.agent.roster import Roster
 from clumpt.graph import place_in_ring
 from clumpt.interfaces import ILink
 from clumpt.model import Entry, GroupName, Package, PeerName
+
+#: Peers that hear at once of a new update.
+EAGER = 3
 
 
 @define(eq=False)
@@ -22,6 +30,7 @@ class Ring:
     @ivar links: the open links.
     """
 
+    _random: Random
     _roster: Roster
     _agenda: Agenda
     _groups: Callable[[PeerName], Collection[GroupName] | None]
@@ -39,10 +48,32 @@ class Ring:
 
     def before(self, entry: Entry, linked: Iterable[PeerName]) -> list[PeerName]:
         """Those of C{linked} whom C{entry} concerns, in that order."""
-        update, settings, me = entry.update, self._roster.settings, self._roster.name
-        if settings is None or len(update.groups) != 1:
+        if len(entry.update.groups) != 1:
             return []
-        (group,) = update.groups
+        (group,) = entry.update.groups
+        return self._around(entry, group, linked)
+
+    def first(self, entry: Entry, lacking: Sequence[PeerName]) -> Collection[PeerName]:
+        """
+        Whom of those who lack C{entry} to tell of it at once: some whom it concerns.
+
+        One of them is the next one in the ring: so it comes to everybody, whomever chance forgets.
+        """
+        if len(lacking) <= EAGER:
+            return lacking
+        update = entry.update
+        concerned = [peer for peer in lacking if update.concerns(peer, self._groups(peer) or ())]
+        mine = sorted(update.groups & self._roster.groups)
+        following = self._around(entry, mine[0], concerned)[-1:] if mine else []
+        others = [peer for peer in concerned if peer not in following]
+        more = min(len(others), EAGER - len(following))
+        return [*following, *self._random.sample(others, more)]
+
+    def _around(self, entry: Entry, group: GroupName, linked: Iterable[PeerName]) -> list[PeerName]:
+        """Those of C{linked} whom C{entry} concerns, from the one before us in the ring to the one after."""
+        update, settings, me = entry.update, self._roster.settings, self._roster.name
+        if settings is None:
+            return []
         places = {
             place_in_ring(settings.deployment, group, peer): peer
             for peer in linked

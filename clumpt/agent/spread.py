@@ -11,6 +11,7 @@ from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.job import Agenda
 from clumpt.agent.known import Known
+from clumpt.agent.news import News
 from clumpt.agent.serve import Server
 from clumpt.errors import BadDocument
 from clumpt.idset import IdSet
@@ -30,10 +31,6 @@ NEWS = 16
 TOGETHER, AT_LEAST = 3, 0.1
 #: Seconds between looks at what was not told yet.
 REMIND = 0.2
-#: Seconds after which those who hold a package themselves hear that we hold it, too.
-GATHER = 2.0
-#: Updates that are told at once; of more, which every neighbour would tell, one is asked instead.
-TOLD = 16
 
 
 @define(eq=False)
@@ -43,6 +40,7 @@ class Spread:
 
     @ivar entry: the chained entry of a seq, None beyond the head.
     @ivar submits: is this peer a submitter?  It waits to hear that we hold what it holds (R64).
+    @ivar first: whom of some peers to tell of an update at once.
     @ivar widen: opens links to more members of our groups, when nobody linked holds what is needed (H12).
     """
 
@@ -52,8 +50,10 @@ class Spread:
     _server: Server
     _fetcher: Fetcher
     _entry: Callable[[Seq], Entry | None]
-    _submits: Callable[[PeerName], bool]
+    submits: Callable[[PeerName], bool]
     _widen: Callable[[], object]
+    _first: Callable[[Entry, Sequence[PeerName]], Collection[PeerName]]
+    news: News = field(init=False)
     _known: dict[PeerName, Known] = field(factory=dict, init=False)
     _lost: set[Digest] = field(factory=set, init=False)
     _watching: IDelayedCall | None = field(default=None, init=False)
@@ -61,23 +61,34 @@ class Spread:
     _news: dict[Digest, Package] = field(factory=dict, init=False)
     _came: int = field(default=0, init=False)
     _telling: IDelayedCall | None = field(default=None, init=False)
-    _gathering: IDelayedCall | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.news = News(
+            self._reactor,
+            self._agenda.peer,
+            self._gossip,
+            self._known,
+            self._complete,
+            self.submits,
+            self._first,
+        )
 
     def stop(self) -> None:
         """Pass nothing on any more."""
         self._stopped = True
         self._fetcher.stop()
         self._server.uplink.stop()
-        for timer in (self._watching, self._telling, self._gathering):
+        self.news.stop()
+        for timer in (self._watching, self._telling):
             if timer is not None and timer.active():
                 timer.cancel()
 
     def linked(self, link: ILink, head: Seq, news: Sequence[Entry]) -> None:
         """A link opened to a peer that knows everything up to C{head}; C{news} is what is beyond."""
         self._gossip.linked(link.peer, head)
-        self._known[link.peer] = Known(link)
-        self._tell(link, self._gossip.lacking(link.peer, news), list(self._agenda.concerning()))
+        known = self._known[link.peer] = Known(link)
+        self.news.tell(known, self._gossip.lacking(link.peer, news), list(self._agenda.concerning()))
         for package in self._fetcher.arriving:
             self._tell_pieces(link.peer, package)
             self._fetcher.begun(package)
@@ -100,8 +111,7 @@ class Spread:
                 self._server.know(package)
                 self._heard_of(package)
         seqs = [entry.seq for entry in entries]
-        for known in list(self._known.values()):
-            self._tell(known.link, self._gossip.lacking(known.link.peer, entries), seqs)
+        self.news.joined(entries, seqs)
         # Who knew them before us may wait for packages that were here already, and have asked in vain.
         self.servable(seqs)
 
@@ -125,7 +135,7 @@ class Spread:
             for seq in holding:
                 self._holds_all(peer, seq)
             # Who submits something again, or twice, is to know that it is here.
-            self._inform(known, IdSet.of(self._complete(holding)))
+            self.news.inform(known, IdSet.of(self._complete(holding)))
 
     def holders(self, package: Package) -> list[PeerName]:
         """The linked peers that are known to hold all of C{package}."""
@@ -310,30 +320,7 @@ class Spread:
         """The packages of these updates can be asked of us now (R34); a submitter waits for that (R64)."""
         complete = IdSet.of(self._complete(seqs))
         for known in list(self._known.values()) if complete else ():
-            self._inform(known, complete)
-
-    def _inform(self, known: Known, complete: IdSet) -> None:
-        """Say once on a link that we hold the packages of these: at once if that is of use there."""
-        news = complete - known.informed
-        if not news:
-            return
-        known.unsaid = known.unsaid | news
-        if self._submits(known.link.peer) or news - known.seqs:
-            known.link.notify([], self._unsaid(known))
-        elif self._gathering is None:
-            self._gathering = self._reactor.callLater(GATHER, self._say_gathered)
-
-    def _unsaid(self, known: Known) -> list[Seq]:
-        """What is to be said on a link of what we hold, which then counts as said."""
-        unsaid = list(known.unsaid)
-        known.informed, known.unsaid = known.informed | known.unsaid, IdSet()
-        return unsaid
-
-    def _say_gathered(self) -> None:
-        self._gathering = None
-        for known in list(self._known.values()):
-            if known.unsaid:
-                known.link.notify([], self._unsaid(known))
+            self.news.inform(known, complete)
 
     def _complete(self, seqs: Collection[Seq]) -> list[Seq]:
         return [seq for seq in seqs if (entry := self._entry(seq)) is not None and self._whole(entry)]
@@ -341,14 +328,6 @@ class Spread:
     def _whole(self, entry: Entry) -> bool:
         packages = entry.update.packages
         return bool(packages) and all(len(self._server.held(p)) == p.pieces.count for p in packages)
-
-    def _tell(self, link: ILink, news: Sequence[Entry], seqs: Collection[Seq]) -> None:
-        """Tell C{link} of C{news}, and which of C{seqs} can be asked of us."""
-        told = {entry.seq for entry in news}
-        if news:
-            known = self._known[link.peer]
-            known.unsaid = known.unsaid | IdSet.of(self._complete([seq for seq in seqs if seq in told]))
-            link.notify(news if len(news) <= TOLD else [], self._unsaid(known))
 
     def _tell_pieces(self, peer: PeerName, package: Package) -> None:
         """Say once on a link what we hold of C{package}; changes follow."""

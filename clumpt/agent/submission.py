@@ -133,6 +133,7 @@ class Submission(Visitor):
     Begin by starting the network with it: so that nothing is registered where nobody could be served.
 
     @ivar told: called with what was reached so far, when that changes and before peers are dialled again.
+    @ivar began: when the first peer was notified, by the clock; None before.
     """
 
     _reactor: IReactorTime
@@ -140,6 +141,7 @@ class Submission(Visitor):
     _network: INetwork
     _server: Server
     told: Callable[[Seeded], None] = lambda so_far: None
+    began: float | None = field(default=None, init=False)
     received: set[PeerName] = field(factory=set, init=False)
     unreachable: set[PeerName] = field(factory=set, init=False)
     slow: set[PeerName] = field(factory=set, init=False)
@@ -229,7 +231,9 @@ class Submission(Visitor):
             return
         self.unreachable.discard(link.peer)
         self._trying.add(link.peer)
-        self._links[link.peer] = _Told(link, self._reactor.seconds(), link.head)
+        now = self._reactor.seconds()
+        self.began = now if self.began is None else self.began
+        self._links[link.peer] = _Told(link, now, link.head)
         link.notify(self._errand.entries, [entry.seq for entry in self._errand.entries if self._whole(entry)])
 
     def _whole(self, entry: Entry) -> bool:
@@ -324,11 +328,12 @@ class Submission(Visitor):
                 self._moves(told)
             self._look(told)
 
-    def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> None:
+    def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> bool:
         """See L{IPeerEvents}; what others submitted meanwhile does not matter here."""
         self.acked(link, head)
         held = [entry for entry in self._errand.entries if entry.seq in holding]
         self._holds(link, [package.sha256 for entry in held for package in entry.update.packages])
+        return False
 
     def table_wanted(self, link: ILink, have: IdSet) -> Sequence[bytes]:
         """See L{IPeerEvents}: the new entries, and the earlier ones a peer may lack."""

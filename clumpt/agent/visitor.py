@@ -49,8 +49,9 @@ class Visitor:
     def unlinked(self, link: ILink) -> None:
         """See L{IPeerEvents}."""
 
-    def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> None:
+    def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> bool:
         """See L{IPeerEvents}."""
+        return False
 
     def reload_asked(self, link: ILink) -> None:
         """See L{IPeerEvents}."""

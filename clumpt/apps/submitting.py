@@ -173,6 +173,11 @@ class Submitter:
     _submission: Submission | None = field(default=None, init=False)
     _server: Server | None = field(default=None, init=False)
 
+    @property
+    def began(self) -> float | None:
+        """When the first peer was notified, by the clock; None before."""
+        return self._submission.began if self._submission is not None else None
+
     @deferred
     async def open(self) -> None:
         """Begin to listen; what cannot be served later fails here, before anything is registered."""

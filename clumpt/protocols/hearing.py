@@ -45,8 +45,7 @@ class Hearing:
         """Take what came on the notification line."""
         match message:
             case Notify(envelopes, holding, head):
-                self._events.notified(self._link, envelopes, tuple(holding), head)
-                if envelopes:
+                if self._events.notified(self._link, envelopes, tuple(holding), head):
                     line.send(Ack(self._events.hello()[1]))
             case Ack(head):
                 self._events.acked(self._link, head)

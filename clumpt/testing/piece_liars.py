@@ -65,9 +65,10 @@ class _Holder(Vice):
             for package in self.packages():
                 link.offer(package.sha256, self.random.randrange(package.pieces.count))
 
-    def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> None:
+    def notified(self, link: ILink, envelopes: Sequence[bytes], holding: Collection[Seq], head: Seq) -> bool:
         """Boast at once of what is new."""
         self.answer(link)
+        return False
 
     def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
         """And to whoever wants something."""

@@ -57,7 +57,7 @@ class Extent:
 
 @frozen
 class Told:
-    """One update that was submitted: its seq, and when the first peers began to be told."""
+    """One update that was submitted: its seq, and when the first peer was notified, since the epoch."""
 
     seq: Seq
     at: float
@@ -220,9 +220,10 @@ class Evaluation:
         try:
             await submitter.open()
             entry = await submitter.register()
-            at = time.time()
             await submitter.seed(entry, PATIENCE)
-            return Told(entry.seq, at)
+            if submitter.began is None:
+                raise BadInput("no peer could be notified")
+            return Told(entry.seq, time.time() - (desk.reactor.seconds() - submitter.began))
         finally:
             await submitter.close()
 
