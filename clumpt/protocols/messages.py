@@ -211,7 +211,7 @@ class Notify(Document):
 
 @frozen
 class Ack(Document):
-    """The answer to L{Notify}: the sender's head, now that it has taken in what it was told."""
+    """The answer to the L{Notify} of a submitter: the sender's head, now that it has taken that in."""
 
     KIND: ClassVar[int] = 0x11
 
