@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from bench import swarm_sim
 from bench.lab import document, goals, growth
 from bench.lab.contest import Fault
 from bench.lab.plot import svg
@@ -167,3 +168,14 @@ class GrowthTests(SynchronousTestCase):
         self.assertNotIn("old", text)
         self.assertIn("Simulated 2026-01-02.", text)
         self.assertTrue(path.with_name(growth.PICTURE).exists())
+
+
+class SwarmTests(SynchronousTestCase):
+    """The simulation of many peers, which has the code that decides."""
+
+    def test_few(self) -> None:
+        """Everybody gets everything, in about the time it must take, and the submitter sends one copy."""
+        facts = swarm_sim.run(swarm_sim.Case(6, 1_000_000, 20.0))
+        self.assertTrue(1.0 < facts["first"] <= facts["ratio"] < 2.0, facts)
+        self.assertTrue(1.0 <= facts["submitted"] < 1.5, facts)
+        self.assertLess(facts["duplicates"], 0.02)

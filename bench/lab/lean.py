@@ -20,6 +20,7 @@ from attrs import define, field
 from clumpt.agent.rate import Bucket
 from clumpt.agent.swarm import Ask, Swarm
 from clumpt.agent.uplink import Uplink
+from clumpt.errors import NotHere
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest
 
@@ -193,7 +194,12 @@ class Node:
             lambda: self.links,
             lambda _: self.swarm.held,
             lambda _: self.swarm.expected,
+            self._fed,
         )
+
+    def _fed(self, peer: PeerName, package: Package, index: int) -> bytes:
+        """Nothing goes round here: there are too many peers."""
+        raise NotHere(f"piece {index} goes round")
 
     # The entry spreads, then everybody says what he holds.
 
