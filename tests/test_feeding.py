@@ -252,6 +252,8 @@ class FeedsTests(SynchronousTestCase):
         self.links[DESK] = self.link(DESK)
         self.assertTrue(self.feeds.begin(PACKAGE, [DESK]))
         self.assertEqual(self.said, [(A, True), (DESK, True)])
+        self.assertEqual(self.feeds.feeders(PACKAGE.sha256), ())
+        self.feeds.came(A, PACKAGE.sha256, True)
         self.assertEqual(self.feeds.feeders(PACKAGE.sha256), sorted([A, DESK]))
 
     def test_hashes(self) -> None:

@@ -58,6 +58,11 @@ class Feeding:
         return asked
 
     @property
+    def goes(self) -> bool:
+        """Did a piece come by itself?"""
+        return self._came is not None
+
+    @property
     def feeders(self) -> Collection[PeerName]:
         """All who were asked, in a lasting order."""
         return sorted(self.submitters | ({self.feeder} if self.feeder is not None else set()))

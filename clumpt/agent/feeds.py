@@ -83,9 +83,9 @@ class Feeds:
             raise BadDocument("it sends pieces that nobody wants")
 
     def feeders(self, digest: Digest) -> Collection[PeerName]:
-        """Those who were asked to feed us a package; nobody if it does not go round here."""
+        """Those who were asked to feed us a package; nobody if none of it came by itself."""
         known = self._feedings.get(digest)
-        return known[1].feeders if known is not None else ()
+        return known[1].feeders if known is not None and known[1].goes else ()
 
     def look(self) -> None:
         """Time has passed: does everything come as it should?"""
