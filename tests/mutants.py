@@ -150,9 +150,23 @@ MUTANTS = (
     Mutant(
         "everything is told again and again",
         "clumpt/agent/gossip.py",
-        "entry.seq > head and entry.seq not in told",
-        "entry.seq > head",
+        " and seq not in self._told[peer]",
+        "",
         ("tests.test_swarm",),
+    ),
+    Mutant(
+        "only a few neighbours hear of an update",
+        "clumpt/agent/news.py",
+        "        if lacks or known.unsaid - known.seqs:\n",
+        "        if False:\n",
+        ("tests.test_news",),
+    ),
+    Mutant(
+        "that history forked is told with the next report",
+        "clumpt/agent/agent.py",
+        "            self.queue.halt()\n            self.reporter.wake()\n",
+        "            self.queue.halt()\n",
+        ("tests.sim.test_states",),
     ),
     Mutant(
         "an entry need not follow the one before",

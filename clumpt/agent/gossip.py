@@ -61,7 +61,3 @@ class Gossip:
 
     def _lacks(self, peer: PeerName, seq: Seq) -> bool:
         return peer in self._heads and seq > self._heads[peer] and seq not in self._told[peer]
-
-    def peers(self) -> Collection[PeerName]:
-        """The linked peers, in order of linking."""
-        return tuple(self._heads)
