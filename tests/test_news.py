@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.known import Known
-from clumpt.agent.news import GATHER, SOON, TOLD, News
+from clumpt.agent.news import AWAITED, GATHER, SOON, TOLD, News
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink
 from clumpt.model import PeerName, Seq
@@ -132,6 +132,17 @@ class NewsTests(SynchronousTestCase):
         self.assertEqual(self.said(), {})
         self.clock.pump([SOON] * 3)
         self.assertEqual(self.said(), dict.fromkeys(self.links, [(0, [])]))
+
+    def test_bounded(self) -> None:
+        """Who waits for packages that never come is not remembered for ever."""
+        for seq in range(1, 3 * AWAITED):
+            self.news.joined([entry(seq)], [seq])
+        self.assertEqual(len(self.known[FIRST].awaits), AWAITED)
+        self.said()
+        self.come(1)
+        self.assertEqual(self.said(), {})
+        self.clock.pump([SOON] * 3)
+        self.assertEqual(self.said().keys(), set(self.links))
 
     def test_stopped(self) -> None:
         """In the end no timer is left."""

@@ -23,6 +23,8 @@ TOLD = 16
 #: Seconds after which the others hear how much there is to know, and what can be asked of us.  Of the two
 #: ends of a link one waits twice as long: it hears it from the other, and need not say it any more.
 SOON = 0.15
+#: Of so many of the newest updates it is remembered who waits for their packages; others hear SOON.
+AWAITED = 64
 #: Seconds after which those who hold a package themselves hear that we hold it, too.
 GATHER = 2.0
 
@@ -61,7 +63,7 @@ class News:
             known.unsaid = known.unsaid | IdSet.of(self._complete([seq for seq in seqs if seq in told]))
             few = len(news) <= TOLD
             if few:
-                known.awaits = known.awaits | told
+                known.awaits = (known.awaits | told) - IdSet.upto(told.last - AWAITED)
             known.link.notify(news if few else [], self._unsaid(known))
 
     def joined(self, entries: Sequence[Entry], seqs: Collection[Seq]) -> None:
