@@ -25,7 +25,7 @@ SIZES = (200, 200, 20_000, 70_000, 200_000)
 #: Seconds for one try to bring an update to somebody.
 ERRAND = 30.0
 #: How often that is tried when all is well.
-TRIES = 60
+TRIES = 300
 #: Seconds that a run may take which is going to hang.
 PATIENCE = 20
 

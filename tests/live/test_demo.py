@@ -71,14 +71,15 @@ class DemoCase(SynchronousTestCase):
         self.assertEqual(list(running(self.folder)), [])
 
     def assert_spread(self, summary: dict[str, Any]) -> None:
-        """Both packages are where they belong, and more of them came from peers than from the submitter."""
+        """Both packages are where they belong, and peers passed on what was for all of them."""
         self.assertEqual((summary["v"], summary["ok"], summary["peers"]), (1, True, 4))
         self.assertEqual([update["groups"] for update in summary["updates"]], [["intel"], ["all"]])
         for update, targets in zip(summary["updates"], (2, 4), strict=True):
             counts = [update[key] for key in ("targets", "done", "failed", "pending")]
             self.assertEqual(counts, [targets, targets, 0, 0])
             self.assertGreater(update["bytes"]["submitter"], 0)
-            self.assertGreater(update["bytes"]["peers"], 0)
+        # Of two peers, both of whom the submitter told, each may have got all of it from there.
+        self.assertGreater(summary["updates"][1]["bytes"]["peers"], 0)
 
 
 class DemoTests(DemoCase):
