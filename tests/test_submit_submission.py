@@ -110,6 +110,18 @@ class SubmissionTests(SynchronousTestCase):
         self.assertEqual(found.received, {"n10"})
         self.assertLess(self.cluster.clock.seconds(), 20)
 
+    def test_stranger_before(self) -> None:
+        """Who comes and leaves before anything is to be brought does not end it."""
+        self.peers(2)
+        submitter = Submitter(self.cluster.desk(), self.plan(), self.offered)
+        self.cluster.wait(submitter.open())
+        network = self.cluster.networks[-1]
+        network.events.unlinked(FakeLink(network, FakePeer(PeerName("stranger")), 0))
+        entry = self.cluster.wait(submitter.register())
+        seeded = self.cluster.wait(submitter.seed(entry, 60.0))
+        self.assertEqual(len(seeded.received), 1)
+        self.cluster.wait(submitter.close())
+
     def test_began(self) -> None:
         """When the first peer was notified is known: dialling does not count."""
         self.peers(1, up=False)

@@ -246,6 +246,8 @@ class Submission(Visitor):
             self._log.error("dialling {peer} failed oddly: {trouble}", peer=peer, trouble=trouble)
         del self._calls[peer]
         self._gone(peer)
+        # Even if another one took its place long ago: it may have been the last that could still answer.
+        self._more()
 
     def _gone(self, peer: PeerName) -> None:
         self._links.pop(peer, None)
@@ -253,7 +255,7 @@ class Submission(Visitor):
             self._trying.discard(peer)
             self.slow.discard(peer)
             self.unreachable.add(peer)
-        self._more()
+            self._more()
 
     def _watch(self) -> None:
         self._watching = self._reactor.callLater(WATCH, self._look_around)
