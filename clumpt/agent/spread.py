@@ -58,7 +58,7 @@ class Spread:
     _lost: set[Digest] = field(factory=set, init=False)
     _watching: IDelayedCall | None = field(default=None, init=False)
     #: Packages of which pieces came that were not told of yet.
-    _news: dict[Digest, Package] = field(factory=dict, init=False)
+    _untold: dict[Digest, Package] = field(factory=dict, init=False)
     _came: int = field(default=0, init=False)
     _telling: IDelayedCall | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
@@ -253,7 +253,7 @@ class Spread:
         for peer in dict.fromkeys([sender, *feeders]):
             self._acknowledge(peer, package, held.with_bit(index), sender in feeders)
         self._server.uplink.arrived(package, index)
-        self._news[package.sha256] = package
+        self._untold[package.sha256] = package
         self._came += 1
         if len(held) == package.pieces.count:
             self._tell_news(0.0)
@@ -276,14 +276,14 @@ class Spread:
         """A package goes round no more: all who are linked are to know what is here of it."""
         package = self._server.package(digest)
         if package is not None:
-            self._news[digest] = package
+            self._untold[digest] = package
             self._tell_news(0.0)
 
     def _tell_in_time(self) -> None:
         self._telling = None
-        if self._news:
+        if self._untold:
             self._tell_news(TELL)
-        if self._news:
+        if self._untold:
             self._telling = self._reactor.callLater(REMIND, self._tell_in_time)
 
     def _tell_news(self, since: float) -> None:
@@ -294,7 +294,7 @@ class Spread:
 
         @param since: who was told something of it in so many seconds has time.
         """
-        news, self._news, self._came = self._news, {}, 0
+        news, self._untold, self._came = self._untold, {}, 0
         for digest, package in news.items():
             held, feeders = self._server.held(package), self._fetcher.feeds.feeders(digest)
             long_ago = self._reactor.seconds() - (AT_LEAST if feeders else since)
@@ -306,7 +306,7 @@ class Spread:
                     if fresh and (known.told_at <= long_ago or fresh >= NEWS):
                         self._tell_more(known, package, held)
                     elif fresh:
-                        self._news[digest] = package
+                        self._untold[digest] = package
 
     def _tell_more(self, known: Known, package: Package, held: Bits) -> None:
         """Tell C{known} what came since it was last told, and what is to come."""
