@@ -32,7 +32,7 @@ from clumpt.model import (
     State,
     Update,
 )
-from clumpt.pieces import Bits, Digest
+from clumpt.pieces import Bits, Digest, Round
 
 
 class IDirectory(Interface):
@@ -428,8 +428,8 @@ class ILink(Interface):
     def decline(digest: Digest, index: int) -> None:
         """Answer an offer that is of no use now."""
 
-    def feed(digest: Digest, on: bool, size: int) -> None:
-        """Ask for what we lack of a package as it comes there, in pieces of C{size} bytes; or no more."""
+    def feed(digest: Digest, word: Round, size: int) -> None:
+        """Say how a package goes round between us; what is then fed to us has C{size} bytes at most."""
 
     def fed(digest: Digest, index: int, data: bytes) -> None:
         """Send a piece to a peer that asked to be fed."""
@@ -495,8 +495,8 @@ class IPeerEvents(Interface):
     def declined(link: ILink, digest: Digest, index: int) -> None:
         """The peer does not want what we offered (index unchecked)."""
 
-    def feed_wanted(link: ILink, digest: Digest, on: bool) -> None:
-        """The peer wants to be sent what it lacks as it comes here; or says that it goes round no more."""
+    def goes_round(link: ILink, digest: Digest, word: Round) -> None:
+        """The peer says how a package goes round between us."""
 
     def fed(link: ILink, digest: Digest, index: int, data: bytes) -> None:
         """A piece came that was not asked for by itself (unchecked)."""

@@ -9,6 +9,7 @@ name the peer that sent a bad one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from enum import IntEnum
 from hashlib import sha256
 from typing import NewType
 
@@ -29,6 +30,22 @@ ENOUGH, SOME, FEW = 640, 320, 160
 #: No package has more pieces than this, so a hash list fits one control frame.
 MOST = 1024
 HASH = 32
+
+
+class Round(IntEnum):
+    """
+    What peers say to each other of a package that goes round from peer to peer.
+
+    @cvar OVER: it does not, any more.
+    @cvar WANTED: send me what I lack of it, as it comes to you.
+    @cvar INSTEAD: say that to me, who can feed you in place of the one before you.
+    @cvar WITHOUT: it goes round without you, who do not keep up.
+    """
+
+    OVER = 0
+    WANTED = 1
+    INSTEAD = 2
+    WITHOUT = 3
 
 
 def digest_of(data: bytes) -> Digest:

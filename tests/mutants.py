@@ -296,6 +296,20 @@ MUTANTS = (
         ("tests.test_graph",),
     ),
     Mutant(
+        "nobody looks for a way round a slow peer",
+        "clumpt/agent/ringed.py",
+        "        if not self.goes or self._looked or not",
+        "        if True or not",
+        ("tests.sim.test_swarms",),
+    ),
+    Mutant(
+        "who is left out floods that it is over",
+        "clumpt/agent/feeds.py",
+        "            self._without[digest] = self._clock.seconds()\n            self._ended(digest)\n",
+        "            self.end(digest)\n",
+        ("tests.test_feeding",),
+    ),
+    Mutant(
         "a frame may be as long as it says",
         "clumpt/protocols/framing.py",
         "        if not shape.head < size <= shape.limit + 1:",

@@ -330,8 +330,8 @@ class Agent:
     def declined(self, link: Any, digest: Any, index: int) -> None:
         self._tell("declined", digest, index)
 
-    def feed_wanted(self, link: Any, digest: Any, on: bool) -> None:
-        self._tell("feed_wanted", digest, on)
+    def goes_round(self, link: Any, digest: Any, word: Any) -> None:
+        self._tell("goes_round", digest, word)
 
     def fed(self, link: Any, digest: Any, index: int, data: bytes) -> None:
         self._tell("fed", digest, index, data)

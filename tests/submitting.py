@@ -22,7 +22,7 @@ from clumpt.errors import BadInput, NotHere, PeerUnreachable
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink, INetwork, IPeerEvents
 from clumpt.model import Address, Entry, Group, GroupName, Peer, PeerName, PeerStatus, Seq, Settings
-from clumpt.pieces import Bits, Digest, HashList
+from clumpt.pieces import Bits, Digest, HashList, Round
 from clumpt.testing.keys import ISSUED, Deployment
 from clumpt.testing.memory_directory import MemoryDirectory
 
@@ -69,11 +69,15 @@ class FakeLink:
     full: bool = False
     heard: float = 0.0
     offers: list[tuple[Digest, int]] = field(factory=list)
+    words: list[Round] = field(factory=list)
     declines: list[tuple[Digest, int]] = field(factory=list)
 
     @property
     def peer(self) -> PeerName:
         return self.far.name
+
+    def feed(self, digest: Digest, word: Round, size: int) -> None:
+        self.words.append(word)
 
     def notify(self, entries: Sequence[Entry], holding: Collection[Seq]) -> None:
         if not self.far.mute:

@@ -12,16 +12,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from clumpt.agent import feeding, ringed
 from clumpt.agent.feeder import QUEUED, Feeder
 from clumpt.agent.feeding import DRY, FIRST, VAIN, Feeding
-from clumpt.agent.feeds import LEAST, UNDER_WAY, Feeds
+from clumpt.agent.feeds import HASTY, LEAST, MODEST, UNDER_WAY, Feeds
 from clumpt.agent.manners import Manners
 from clumpt.agent.offers import Offers
 from clumpt.agent.ring import EAGER, Ring
-from clumpt.agent.ringed import BEHIND, GRACE, LAGS, STUCK, Ringed
+from clumpt.agent.ringed import BEHIND, DETOUR, GRACE, LAGS, STUCK, Ringed
 from clumpt.errors import BadDocument
 from clumpt.graph import place_in_ring
 from clumpt.hours import Hours
 from clumpt.model import GroupName, Package, PeerName
-from clumpt.pieces import SMALLEST, Bits, Digest, Pieces
+from clumpt.pieces import SMALLEST, Bits, Digest, Pieces, Round
 from clumpt.places import Locality
 from tests.test_job import entry
 from tests.test_offers import COUNT, NONE, A, B, C, Random
@@ -82,30 +82,71 @@ class RingedTests(SynchronousTestCase):
         """Who is fed may be some pieces behind, and may wait for a while."""
         for index in range(3 * BEHIND):
             self.ring.came(index, (1 << max(0, index - BEHIND + 1)) - 1, index)
-        self.assertFalse(self.ring.fails(LAGS, 100))
+        self.assertFalse(self.ring.fails(LAGS, 0, 100))
 
     def test_lags(self) -> None:
         """Who shows none of many pieces, and waits, does not keep up; either alone may be by chance."""
         for index in range(2 * BEHIND - 1):
             self.ring.came(index, 0, 0)
-        self.assertFalse(self.ring.fails(LAGS, 0))
+        self.assertFalse(self.ring.fails(LAGS, 0, 0))
         self.ring.came(2 * BEHIND, 0, 0)
-        self.assertFalse(self.ring.fails(LAGS / 2, 0))
-        self.assertTrue(self.ring.fails(LAGS, 0))
+        self.assertFalse(self.ring.fails(LAGS / 2, 0, 0))
+        self.assertTrue(self.ring.fails(LAGS, 0, 0))
 
     def test_stuck(self) -> None:
         """Nor does who shows nothing for long, whatever comes."""
         self.ring.begin(0)
-        self.assertFalse(self.ring.fails(STUCK - 0.1, 50))
-        self.assertTrue(self.ring.fails(STUCK, 50))
+        self.assertFalse(self.ring.fails(STUCK - 0.1, 0, 50))
+        self.assertTrue(self.ring.fails(STUCK, 0, 50))
 
     def test_nobody(self) -> None:
         """If nobody asks to be fed, there is a gap in the ring."""
         alone = Ringed()
-        self.assertFalse(alone.fails(0, 1000), "nothing came")
+        self.assertFalse(alone.fails(0, 0, 1000), "nothing came")
         alone.came(0, -1, 1000)
-        self.assertFalse(alone.fails(0, 1000 + GRACE / 2))
-        self.assertTrue(alone.fails(0, 1000 + GRACE))
+        self.assertFalse(alone.fails(0, 0, 1000 + GRACE / 2))
+        self.assertTrue(alone.fails(0, 0, 1000 + GRACE))
+
+    def test_mute(self) -> None:
+        """Who says nothing at all, though it was sent something, is noticed without more coming."""
+        self.ring.begin(0)
+        self.assertFalse(self.ring.fails(LAGS, LAGS / 2, 0))
+        self.assertFalse(self.ring.fails(LAGS / 2, LAGS, 0))
+        self.assertTrue(self.ring.fails(LAGS, LAGS, 0))
+
+    def test_detour(self) -> None:
+        """Another one is looked for, once; it has some time to ask, and takes that place."""
+        self.ring.feed(C)
+        self.assertFalse(self.ring.look(STUCK, 0, 5), "it does not go round yet")
+        self.ring.begin(0)
+        self.assertFalse(self.ring.look(0, 0, 5))
+        self.assertTrue(self.ring.look(STUCK, 0, 5))
+        self.assertTrue(self.ring.looks)
+        self.assertFalse(self.ring.look(STUCK, 0, 5))
+        self.assertFalse(self.ring.fails(STUCK, 0, 5 + DETOUR / 2))
+        self.assertEqual(self.ring.feed(B), [A, C])
+        self.assertEqual((self.ring.eaters, self.ring.looks), ([B], False))
+        self.assertEqual((self.ring.feed(C), self.ring.eaters), ([], [B, C]))
+        self.assertFalse(self.ring.look(STUCK, 0, 6))
+        self.assertTrue(self.ring.fails(STUCK, 0, 6))
+
+    def test_no_detour(self) -> None:
+        """If nobody asks it is over; but not if who is fed shows by then that it keeps up."""
+        for waits, fails in ((STUCK, True), (0, False)):
+            ring = Ringed()
+            ring.feed(A)
+            ring.begin(0)
+            ring.look(STUCK, 0, 5)
+            self.assertEqual(ring.fails(waits, 0, 5 + DETOUR), fails)
+
+    def test_closed(self) -> None:
+        """It ends where the next one has several pieces before they come."""
+        for index in range(BEHIND):
+            self.assertFalse(self.ring.closed)
+            self.ring.came(index, -1, 0)
+        self.assertTrue(self.ring.closed)
+        self.ring.came(BEHIND, 0, 0)
+        self.assertFalse(self.ring.closed)
 
     def test_over(self) -> None:
         """It does not begin again."""
@@ -140,7 +181,7 @@ class FeederTests(SynchronousTestCase):
             queued=lambda peer: 0,
             queue=lambda peer, package, index: self.queued.append((peer, index)),
             spare=self.spared.append,
-            waits=lambda peer: float(self.waited[peer]),
+            waits=lambda peer: (float(self.waited[peer]), 0.0),
         )
         digest = PACKAGE.sha256
         self.feeder = Feeder(
@@ -148,6 +189,15 @@ class FeederTests(SynchronousTestCase):
         )
         self.broken: list[Digest] = []
         self.feeder.broken = self.broken.append
+        self.ways: list[tuple[PeerName, bool]] = []
+        self.left: list[PeerName] = []
+        self.feeder.detour = None if source else self.detour()
+
+    def detour(self) -> Any:
+        return SimpleNamespace(
+            find=lambda package, slow, looks: self.ways.append((slow, looks())),
+            leave_out=lambda digest, slow: self.left.append(slow),
+        )
 
     def came(self, index: int) -> None:
         """A piece came from C by itself."""
@@ -159,7 +209,7 @@ class FeederTests(SynchronousTestCase):
         """What comes by itself goes on to who asked first, the oldest piece first; never back."""
         self.offers.saw(C, NONE)
         for peer in (A, B, C):
-            self.feeder.wanted(peer, PACKAGE.sha256, True)
+            self.feeder.heard(peer, PACKAGE.sha256, Round.WANTED)
         self.came(3)
         self.came(1)
         self.came(2)
@@ -168,14 +218,14 @@ class FeederTests(SynchronousTestCase):
 
     def test_not_by_itself(self) -> None:
         """What was asked for is offered, and not passed on."""
-        self.feeder.wanted(A, PACKAGE.sha256, True)
+        self.feeder.heard(A, PACKAGE.sha256, Round.WANTED)
         self.held = Bits(0b111)
         self.feeder.go_on(0)
         self.assertEqual((self.queued, self.broken), ([], []))
 
     def test_a_few_at_a_time(self) -> None:
         """No more wait for a peer than are sent next: what it gets from others need not be sent."""
-        self.feeder.wanted(A, PACKAGE.sha256, True)
+        self.feeder.heard(A, PACKAGE.sha256, Round.WANTED)
         self.held = Bits(0b11110)
         self.came(0)
         self.assertEqual(len(self.queued), QUEUED)
@@ -187,14 +237,14 @@ class FeederTests(SynchronousTestCase):
         self.feeder.known(PACKAGE.sha256)
         self.held = Bits.full(COUNT)
         for peer in (B, A):
-            self.feeder.wanted(peer, PACKAGE.sha256, True)
+            self.feeder.heard(peer, PACKAGE.sha256, Round.WANTED)
         for _ in range(COUNT):
             self.feeder.go_on(0)
         self.assertEqual(self.queued, [(B, index) for index in range(COUNT)])
 
     def test_lost(self) -> None:
         """If who is fed is gone, it is over; if somebody else is, it is not."""
-        self.feeder.wanted(A, PACKAGE.sha256, True)
+        self.feeder.heard(A, PACKAGE.sha256, Round.WANTED)
         self.came(0)
         self.feeder.lost(B)
         self.assertEqual(self.broken, [])
@@ -202,21 +252,68 @@ class FeederTests(SynchronousTestCase):
         self.assertEqual(self.broken, [PACKAGE.sha256])
 
     def test_lags(self) -> None:
-        """If who is fed does not take it, it is over."""
-        self.feeder.wanted(A, PACKAGE.sha256, True)
+        """If who is fed does not take it, and nobody can be fed in its place, it is over."""
+        self.feeder.heard(A, PACKAGE.sha256, Round.WANTED)
         self.came(0)
         self.waited[A] = 2
         self.feeder.go_on(0)
+        self.assertEqual((self.ways, self.broken), ([(A, True)], []))
+        self.feeder.go_on(DETOUR)
+        self.assertEqual(self.broken, [PACKAGE.sha256])
+
+    def test_detour(self) -> None:
+        """Who asks in its place is fed all that it lacks, and who did not keep up is told."""
+        self.feeder.heard(A, PACKAGE.sha256, Round.WANTED)
+        self.came(0)
+        self.waited[A] = 2
+        self.came(1)
+        self.queued.clear()
+        self.feeder.heard(B, PACKAGE.sha256, Round.WANTED)
+        self.feeder.go_on(1)
+        self.assertEqual((self.left, self.spared, self.queued), ([A], [PACKAGE.sha256], [(B, 0), (B, 1)]))
+        self.assertTrue(self.feeder.feeds(B, PACKAGE.sha256))
+        self.assertFalse(self.feeder.feeds(A, PACKAGE.sha256))
+        self.assertEqual(self.broken, [])
+
+    def test_time_for_another(self) -> None:
+        """Where the next one has everything before, the last who asked is fed; however slow that is."""
+        for peer in (A, B):
+            self.feeder.heard(peer, PACKAGE.sha256, Round.WANTED)
+        self.offers.saw(A, Bits.full(BEHIND + 1))
+        for index in range(BEHIND):
+            self.came(index)
+        self.assertEqual(self.queued[:1], [(B, 0)])
+        self.waited[B] = 2
+        self.came(BEHIND)
+        self.assertEqual((self.ways, self.broken), ([], []))
+
+    def test_slow_begin(self) -> None:
+        """If the first does not keep up, a source feeds the next from the begin; if there is one."""
+        self.begin(source=True)
+        self.feeder.rings.add(PACKAGE.sha256)
+        self.feeder.known(PACKAGE.sha256)
+        self.held = Bits.full(COUNT)
+        for peer in (A, B):
+            self.feeder.heard(peer, PACKAGE.sha256, Round.WANTED)
+        self.feeder.go_on(0)
+        self.offers.saw(A, Bits(1))
+        self.waited[A] = 2
+        self.feeder.go_on(1)
+        self.feeder.go_on(1)
+        self.assertEqual((self.queued[-1], self.broken), ((B, 1), []))
+        self.assertIn((B, 0), self.queued)
+        self.waited[B] = 2
+        self.feeder.go_on(2)
         self.assertEqual(self.broken, [PACKAGE.sha256])
 
     def test_told(self) -> None:
         """If anybody says that it is over, it is."""
-        self.feeder.wanted(B, PACKAGE.sha256, False)
+        self.feeder.heard(B, PACKAGE.sha256, Round.OVER)
         self.assertEqual(self.broken, [PACKAGE.sha256])
 
     def test_end(self) -> None:
         """In the end nothing waits any more that nobody asked for, and what was promised may be offered."""
-        self.feeder.wanted(A, PACKAGE.sha256, True)
+        self.feeder.heard(A, PACKAGE.sha256, Round.WANTED)
         self.came(0)
         self.assertTrue(self.feeder.end(PACKAGE.sha256))
         self.assertFalse(self.feeder.end(PACKAGE.sha256), "it was over")
@@ -230,7 +327,7 @@ class FeedsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.said: list[tuple[str, bool]] = []
+        self.said: list[tuple[str, Round]] = []
         self.links: dict[PeerName, Any] = {peer: self.link(peer) for peer in (A, B)}
         self.before = [A, B]
         self.over: list[Digest] = []
@@ -240,7 +337,7 @@ class FeedsTests(SynchronousTestCase):
         )
 
     def link(self, peer: PeerName) -> Any:
-        return SimpleNamespace(feed=lambda digest, on, size: self.said.append((peer, on)))
+        return SimpleNamespace(feed=lambda digest, word, size: self.said.append((peer, word)))
 
     def ended(self, digest: Digest) -> bool:
         self.over.append(digest)
@@ -251,7 +348,7 @@ class FeedsTests(SynchronousTestCase):
         self.assertTrue(self.feeds.begin(PACKAGE, []))
         self.links[DESK] = self.link(DESK)
         self.assertTrue(self.feeds.begin(PACKAGE, [DESK]))
-        self.assertEqual(self.said, [(A, True), (DESK, True)])
+        self.assertEqual(self.said, [(A, Round.WANTED), (DESK, Round.WANTED)])
         self.assertEqual(self.feeds.feeders(PACKAGE.sha256), ())
         self.feeds.came(A, PACKAGE.sha256, True)
         self.assertEqual(self.feeds.feeders(PACKAGE.sha256), sorted([A, DESK]))
@@ -284,7 +381,7 @@ class FeedsTests(SynchronousTestCase):
         self.feeds.choosy = True
         for _ in range(2):
             self.assertFalse(self.feeds.begin(PACKAGE, []))
-        self.assertEqual(self.said, [(A, False), (B, False)])
+        self.assertEqual(self.said, [(A, Round.OVER), (B, Round.OVER)])
 
     def test_look(self) -> None:
         """If nothing comes, all who are linked hear that it is over."""
@@ -295,7 +392,7 @@ class FeedsTests(SynchronousTestCase):
         self.clock.advance(FIRST)
         self.feeds.look()
         self.assertEqual(self.over, [PACKAGE.sha256])
-        self.assertEqual(self.said[1:], [(A, False), (B, False)])
+        self.assertEqual(self.said[1:], [(A, Round.OVER), (B, Round.OVER)])
 
     def test_end_once(self) -> None:
         """Nothing is said of what did not go round."""
@@ -322,6 +419,85 @@ class FeedsTests(SynchronousTestCase):
         for _ in range(2 * UNDER_WAY):
             self.feeds.came(A, PACKAGE.sha256, True)
 
+    def test_turn(self) -> None:
+        """Who stands before us as well may feed us in place of the first, who is told at once."""
+        self.assertIsNone(self.feeds.turn(B, PACKAGE.sha256), "nothing goes round")
+        self.feeds.begin(PACKAGE, [])
+        self.assertIsNone(self.feeds.turn(C, PACKAGE.sha256), "a stranger")
+        self.feeds.came(A, PACKAGE.sha256, True)
+        self.clock.advance(DRY / 2)
+        self.said.clear()
+        self.assertEqual(self.feeds.turn(B, PACKAGE.sha256), PACKAGE)
+        self.assertEqual(self.said, [(A, Round.WITHOUT)])
+        self.clock.advance(DRY / 2)
+        self.feeds.look()
+        self.assertEqual(self.over, [])
+        # The former one may not know yet, and is to hear what is here.
+        self.assertEqual(self.feeds.feeders(PACKAGE.sha256), sorted([A, B]))
+        self.clock.advance(DRY / 2)
+        self.feeds.look()
+        self.assertEqual(self.over, [PACKAGE.sha256])
+
+    def test_left_out(self) -> None:
+        """Who is left out does not say that it is over: it asks all to be fed, and waits."""
+        self.feeds.begin(PACKAGE, [])
+        self.said.clear()
+        for stranger in (B, DESK):
+            self.feeds.left_out(stranger, PACKAGE.sha256, False)
+        self.assertEqual((self.said, self.over), ([], []))
+        self.feeds.left_out(A, PACKAGE.sha256, False)
+        self.assertEqual(self.said, [(A, Round.WANTED), (B, Round.WANTED)])
+        self.assertEqual(self.over, [PACKAGE.sha256])
+        self.assertTrue(self.feeds.waits(PACKAGE.sha256))
+        self.assertTrue(self.feeds.begin(PACKAGE, []), "it comes by itself, if at all")
+        self.assertEqual(len(self.said), 2)
+
+    def test_left_out_by_follower(self) -> None:
+        """So may the one after us say it, who hears it first."""
+        self.feeds.begin(PACKAGE, [])
+        self.feeds.left_out(B, PACKAGE.sha256, True)
+        self.assertTrue(self.feeds.waits(PACKAGE.sha256))
+
+    def test_let_in(self) -> None:
+        """Who was left out waits until a peer has all of it, and nothing comes."""
+        self.feeds.begin(PACKAGE, [])
+        self.feeds.left_out(A, PACKAGE.sha256, False)
+        self.clock.advance(MODEST - HASTY / 2)
+        self.feeds.let_in(PACKAGE.sha256, [DESK])
+        for _ in range(2 * UNDER_WAY):
+            self.feeds.came(B, PACKAGE.sha256, True)
+        self.feeds.let_in(PACKAGE.sha256, [A])
+        self.assertTrue(self.feeds.waits(PACKAGE.sha256))
+        self.clock.advance(HASTY)
+        self.feeds.let_in(PACKAGE.sha256, [DESK])
+        self.assertTrue(self.feeds.waits(PACKAGE.sha256))
+        self.feeds.let_in(PACKAGE.sha256, [DESK, A])
+        self.assertFalse(self.feeds.waits(PACKAGE.sha256))
+        self.assertFalse(self.feeds.begin(PACKAGE, [DESK]))
+        self.assertEqual(self.over, [PACKAGE.sha256] * 2)
+        self.assertEqual(self.said[-1], (B, Round.WANTED))
+
+    def test_let_in_at_last(self) -> None:
+        """If nothing comes for long it asks, whoever has it; and if it is over for all, at once."""
+        self.feeds.begin(PACKAGE, [])
+        self.feeds.left_out(A, PACKAGE.sha256, False)
+        self.clock.advance(MODEST)
+        self.feeds.let_in(PACKAGE.sha256, [])
+        self.assertFalse(self.feeds.waits(PACKAGE.sha256))
+        self.feeds.forget(PACKAGE.sha256)
+        self.feeds.begin(PACKAGE, [])
+        self.feeds.left_out(A, PACKAGE.sha256, False)
+        self.feeds.end(PACKAGE.sha256)
+        self.assertFalse(self.feeds.waits(PACKAGE.sha256))
+
+    def test_not_again(self) -> None:
+        """What goes round no more does not begin again, when another link opens."""
+        self.feeds.begin(PACKAGE, [])
+        self.feeds.end(PACKAGE.sha256)
+        self.said.clear()
+        self.assertFalse(self.feeds.begin(PACKAGE, []))
+        self.assertEqual(self.said, [])
+
     def test_forgotten(self) -> None:
         """What does not come any more is not waited for."""
         self.feeds.begin(PACKAGE, [])
@@ -345,7 +521,10 @@ class RingTests(SynchronousTestCase):
         )
         self.entry: Any = SimpleNamespace(update=update)
         self.roster: Any = SimpleNamespace(
-            name=PeerName(me), settings=SimpleNamespace(deployment="lab"), groups=frozenset([GroupName("g")])
+            name=PeerName(me),
+            settings=SimpleNamespace(deployment="lab"),
+            groups=frozenset([GroupName("g")]),
+            members=lambda group: dict.fromkeys([PeerName(f"n{number}") for number in range(9)]),
         )
         agenda: Any = SimpleNamespace(users=lambda digest: [1], concerning=lambda: {1: self.entry})
         return Ring(
@@ -366,6 +545,17 @@ class RingTests(SynchronousTestCase):
             self.assertEqual(before, [order[at - back] for back in range(1, 9)])
             others.remove(order[at - 1])
             self.assertEqual(self.before(name, others)[0], order[at - 2])
+
+    def test_after(self) -> None:
+        """Who follows another one, linked or not, and round to the one before it; but for this peer."""
+        names = [f"n{number}" for number in range(9)]
+        order = sorted(names, key=lambda name: place_in_ring("lab", GroupName("g"), PeerName(name)))
+        for at, name in enumerate(order):
+            ring = self.ring(order[at - 1], [])
+            following = [order[(at + step) % 9] for step in range(1, 8)]
+            self.assertEqual(ring.after(PACKAGE, PeerName(name)), following)
+        self.roster.settings = None
+        self.assertEqual(ring.after(PACKAGE, PeerName("n1")), [])
 
     def test_several_groups(self) -> None:
         """What goes to several groups has no ring."""

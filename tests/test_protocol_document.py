@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.idset import IdSet
-from clumpt.pieces import digest_of
+from clumpt.pieces import Round, digest_of
 from clumpt.protocols import messages, requests
 from clumpt.protocols.framing import FrameBuffer
 from clumpt.protocols.limits import Limits
@@ -44,7 +44,7 @@ EXAMPLES: list[Message] = [
     requests.NotHere(6),
     requests.Busy(6, 1500),
     requests.Cancel(6),
-    requests.Feed(PACKAGE, True),
+    requests.Feed(PACKAGE, Round.WANTED),
     requests.Fed(PACKAGE, 2, b"the bytes"),
 ]
 

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from clumpt.errors import Busy, LinkLost, NotHere, ProtocolError
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink, IPeerEvents
-from clumpt.pieces import Bits
+from clumpt.pieces import Bits, Round
 from clumpt.protocols.limits import Limits
 from clumpt.protocols.messages import MOST_ENVELOPE, Ack, Message, Notify
 from clumpt.protocols.requests import (
@@ -176,26 +176,28 @@ class TellingTests(LinkCase):
 
     def test_fed(self) -> None:
         """Who asks to be fed is sent pieces without asking for each, and hears when that is over."""
-        self.link.feed(TOP, True, 100)
+        self.link.feed(TOP, Round.WANTED, 100)
         self.town.run()
         self.back.fed(TOP, 7, bytes(100))
-        self.back.feed(TOP, False, 0)
+        self.back.feed(TOP, Round.OVER, 0)
         self.town.run()
-        self.assertEqual(self.there.told[-1], ("feed_wanted", TOP, True))
-        self.assertEqual(self.here.told[-2:], [("fed", TOP, 7, bytes(100)), ("feed_wanted", TOP, False)])
+        self.assertEqual(self.there.told[-1], ("goes_round", TOP, Round.WANTED))
+        self.assertEqual(self.here.told[-2:], [("fed", TOP, 7, bytes(100)), ("goes_round", TOP, Round.OVER)])
 
     def test_older(self) -> None:
         """Who speaks an older version only is not asked: it would hang up."""
-        pair = self.link._pair
-        self.link._pair = evolve(pair, hello=evolve(pair.hello, versions=(1,)))
-        told = list(self.there.told)
-        self.link.feed(TOP, True, 100)
-        self.town.run()
-        self.assertEqual(self.there.told, told)
+        pair, before = self.link._pair, len(self.there.told)
+        for versions, words in (((1,), []), ((1, 2), [Round.OVER, Round.WANTED]), ((1, 2, 3), list(Round))):
+            self.link._pair = evolve(pair, hello=evolve(pair.hello, versions=versions))
+            for word in Round:
+                self.link.feed(TOP, word, 100)
+            self.town.run()
+            self.assertEqual([word for *_, word in self.there.told[before:]], words)
+            del self.there.told[before:]
 
     def test_fed_too_much(self) -> None:
         """A piece that is larger than those that are wanted is refused at its first bytes."""
-        self.link.feed(TOP, True, 100)
+        self.link.feed(TOP, Round.WANTED, 100)
         self.town.run()
         self.back.fed(TOP, 7, bytes(101))
         self.assertHungUp("a frame of kind 0x32")

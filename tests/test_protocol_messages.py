@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.errors import BadDocument, ProtocolError
 from clumpt.idset import IdSet
-from clumpt.pieces import MOST, digest_of
+from clumpt.pieces import MOST, Round, digest_of
 from clumpt.protocols import messages, requests
 from clumpt.protocols.framing import Frame, FrameBuffer
 from clumpt.protocols.messages import (
@@ -62,7 +62,7 @@ every_message = st.one_of(
     st.builds(requests.Have, digests, indices, indices),
     st.builds(requests.Offer, digests, u32),
     st.builds(requests.Decline, digests, u32),
-    st.builds(requests.Feed, digests, st.booleans()),
+    st.builds(requests.Feed, digests, st.sampled_from(Round)),
     st.builds(requests.Fed, digests, u32, st.binary(max_size=200)),
     st.builds(requests.WantPiece, u32, digests, u32),
     st.builds(requests.Piece, u32, blobs),
@@ -159,13 +159,21 @@ class MessageTests(SynchronousTestCase):
         hello = Hello((1, 7), "d", 0, digest_of(b""), b"", "00")
         self.assertEqual(hello.version(), 1)
         self.assertEqual(Hello((1, 2, 7), "d", 0, digest_of(b""), b"", "00").version(), 2)
+        self.assertEqual(Hello((1, 2, 3, 7), "d", 0, digest_of(b""), b"", "00").version(), 3)
         with self.assertRaises(ProtocolError):
-            Hello((3, 7), "d", 0, digest_of(b""), b"", "00").version()
+            Hello((4, 7), "d", 0, digest_of(b""), b"", "00").version()
 
     def test_too_large_to_send(self) -> None:
         """A document that no peer would take is not sent."""
         with self.assertRaises(BadDocument):
             Hello((1,), "d" * 70_000, 0, digest_of(b""), b"", "00").frame()
+
+    def test_round(self) -> None:
+        """What is said of a package that goes round is one of a few words."""
+        head = requests.Feed(digest_of(b""), Round.WITHOUT).head()
+        self.assertIs(requests.Feed.read(head, b"").word, Round.WITHOUT)
+        with self.assertRaises(BadDocument):
+            requests.Feed.read(head[:-1] + bytes([len(Round)]), b"")
 
 
 class PagesTests(SynchronousTestCase):

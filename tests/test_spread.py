@@ -11,11 +11,12 @@ from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.job import Agenda
 from clumpt.agent.news import GATHER, SOON, TOLD
+from clumpt.agent.ringed import BEHIND
 from clumpt.agent.serve import Server
 from clumpt.agent.spread import Spread
 from clumpt.interfaces import ILink
 from clumpt.model import PeerName, Seq
-from clumpt.pieces import Bits
+from clumpt.pieces import Bits, Round
 from tests.test_job import entry
 
 
@@ -28,6 +29,10 @@ class Link:
         self.news: list[int] = []
         self.held: list[Bits] = []
         self.heard: list[list[int]] = []
+        self.words: list[Round] = []
+
+    def feed(self, digest: str, word: Round, size: int) -> None:
+        self.words.append(word)
 
     def holding(self, digest: str, count: int, bits: Bits) -> None:
         self.held.append(bits)
@@ -55,7 +60,7 @@ class SpreadTests(SynchronousTestCase):
             know=lambda package: None,
             package=lambda digest: self.known.get(digest),
             uplink=uplink,
-            feed_wanted=lambda link, digest, on: self.fed.append((link.peer, digest, on)),
+            goes_round=lambda link, digest, word: self.fed.append((link.peer, digest, word)),
         )
         self.fed: list[tuple[Any, ...]] = []
         server = cast(Server, rooms)
@@ -186,8 +191,8 @@ class EarlyTests(SpreadTests):
         one, other = self.links(1, 1)
         known, self.known = self.known, {}
         for link in (one, other):
-            self.spread.feed_wanted(cast(ILink, link), self.package.sha256, True)
-        self.spread.feed_wanted(cast(ILink, other), self.package.sha256, False)
+            self.spread.goes_round(cast(ILink, link), self.package.sha256, Round.WANTED)
+        self.spread.goes_round(cast(ILink, other), self.package.sha256, Round.OVER)
         for link in (one, other):
             self.spread.holding_told(cast(ILink, link), self.package.sha256, b"")
         self.fed.clear()
@@ -204,12 +209,22 @@ class RingTests(SynchronousTestCase):
         self.package = evolve(package, pieces=evolve(package.pieces, total=20 * package.pieces.size))
         self.held = Bits()
         self.feeders: list[PeerName] = [PeerName("feeder")]
-        uplink = SimpleNamespace(arrived=lambda package, index: None, saw=lambda *words: None)
+        self.turned: list[PeerName] = []
+        self.left: list[tuple[Any, ...]] = []
+        uplink = SimpleNamespace(
+            arrived=lambda package, index: None,
+            saw=lambda *words: None,
+            feeder=SimpleNamespace(feeds=lambda peer, digest: peer == "other"),
+        )
         server = SimpleNamespace(
             held=lambda package: self.held, package=lambda digest: self.package, uplink=uplink
         )
         fetcher = SimpleNamespace(
-            feeds=SimpleNamespace(feeders=lambda digest: self.feeders),
+            feeds=SimpleNamespace(
+                feeders=lambda digest: self.feeders,
+                turn=lambda peer, digest: self.turned.append(peer) or self.package,
+                left_out=lambda peer, digest, feeds: self.left.append((peer, feeds)),
+            ),
             learn=lambda *words: None,
             expected=lambda digest: Bits(),
             wants=lambda digest: True,
@@ -262,6 +277,39 @@ class RingTests(SynchronousTestCase):
         self.feeders.clear()
         self.spread.unrung(self.package.sha256)
         self.assertEqual(self.other.heard, [[*range(18)]])
+
+    def invite(self, ahead: int) -> None:
+        """The other one would feed us: it has as many pieces more than we."""
+        more = (1 << ahead) - 1 << len(self.held)
+        self.spread.have_told(cast(ILink, self.other), self.package.sha256, Bits(more), Bits())
+        self.spread.goes_round(cast(ILink, self.other), self.package.sha256, Round.INSTEAD)
+
+    def test_invited(self) -> None:
+        """Who is ahead may feed us from now on; it hears first what is here, and need not be sent again."""
+        self.come(0, 1, 2)
+        self.invite(BEHIND)
+        self.assertEqual(self.turned, ["other"])
+        self.assertEqual((self.other.heard, self.other.words), ([[0, 1, 2]], [Round.WANTED]))
+
+    def test_needless(self) -> None:
+        """Who is not ahead may believe to feed us, so that it leaves out who lags; we do not turn to it."""
+        self.come(0, 1, 2)
+        self.invite(BEHIND - 1)
+        self.assertEqual((self.turned, self.other.words), ([], [Round.WANTED]))
+
+    def test_not_fed(self) -> None:
+        """Who takes no part says nothing to an invitation, nor if it knows no such package or peer."""
+        self.feeders.clear()
+        self.invite(BEHIND - 1)
+        stranger = Link("stranger")
+        self.spread.goes_round(cast(ILink, stranger), self.package.sha256, Round.INSTEAD)
+        self.assertEqual((self.other.words, stranger.words), ([], []))
+
+    def test_left_out(self) -> None:
+        """That it goes round without us matters if somebody says it who feeds us, or whom we feed."""
+        for link in (self.feeder, self.other):
+            self.spread.goes_round(cast(ILink, link), self.package.sha256, Round.WITHOUT)
+        self.assertEqual(self.left, [("feeder", False), ("other", True)])
 
     def test_offers(self) -> None:
         """A piece that was asked for is acknowledged by itself."""

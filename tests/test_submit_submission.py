@@ -12,7 +12,7 @@ from clumpt.errors import BadDocument, BadInput, IdentityError, Untrusted
 from clumpt.idset import IdSet
 from clumpt.model import Action, Package, PeerName
 from clumpt.order import Order
-from clumpt.pieces import NONE, Bits, Digest, Pieces, digest_of, piece_size
+from clumpt.pieces import NONE, Bits, Digest, Pieces, Round, digest_of, piece_size
 from clumpt.store.offered import Offered
 from tests.submitting import Cluster, FakeLink, FakePeer, package_file
 from tests.test_job import entry
@@ -295,12 +295,13 @@ class SubmissionTests(SynchronousTestCase):
         self.assertRaises(BadDocument, events.holding_told, link, self.package.sha256, b"")
 
     def test_offers(self) -> None:
-        """Pieces are offered to who wants them and does not ask to be fed; it takes none itself."""
+        """Who wants pieces and does not ask to be fed is offered them, and hears so; none are taken."""
         work, events, link = self.begun(idle=True)
         events.holding_told(link, self.package.sha256, Bits().encode(self.package.pieces.count))
-        self.assertEqual(link.offers, [])
+        self.assertEqual((link.offers, link.words), ([], []))
         self.later(work, 2)
         self.assertNotEqual(link.offers, [])
+        self.assertEqual(link.words, [Round.OVER])
         before = len(link.offers)
         for digest, index in list(link.offers):
             events.declined(link, digest, index)

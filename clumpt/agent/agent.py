@@ -16,6 +16,7 @@ from twisted.logger import Logger
 from clumpt.agent.answers import Answers
 from clumpt.agent.care import Care
 from clumpt.agent.chain import Chain
+from clumpt.agent.detour import Around
 from clumpt.agent.feeds import Feeds
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
@@ -175,6 +176,8 @@ class Agent:
             self._widen,
             self.ring.first,
         )
+        detour = Around(reactor, self._network, self.roster, self.ring, self.spread.show)
+        self.server.uplink.feeder.detour = detour
         inventory = Inventory(self.name, self.repository, self.agenda, self.server, self.spread)
         self.care = Care(reactor, self.repository, manners.quota, inventory.held, self.spread.restore)
 

@@ -20,7 +20,7 @@ from clumpt.errors import NotHere, Untrusted
 from clumpt.idset import IdSet
 from clumpt.interfaces import IInstaller, ILink, IPeerEvents
 from clumpt.model import Entry, GroupName, Member, PeerName, Seq, bearer
-from clumpt.pieces import Bits, Digest
+from clumpt.pieces import Bits, Digest, Round
 
 #: Updates in one page of the table.
 PAGE = 64
@@ -126,9 +126,9 @@ class Answers:
         """See L{IPeerEvents}."""
         self._server.declined(link.peer, digest, index)
 
-    def feed_wanted(self, link: ILink, digest: Digest, on: bool) -> None:
+    def goes_round(self, link: ILink, digest: Digest, word: Round) -> None:
         """See L{IPeerEvents}."""
-        self._spread.feed_wanted(link, digest, on)
+        self._spread.goes_round(link, digest, word)
 
     def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:
         """See L{IPeerEvents}."""

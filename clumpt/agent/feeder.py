@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 from attrs import define, field
@@ -10,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from clumpt.agent.offers import Offers
 from clumpt.model import Package, PeerName
-from clumpt.pieces import Bits, Digest
+from clumpt.pieces import Bits, Digest, Round
 
 #: Pieces that wait for one that is fed.
 QUEUED = 2
@@ -28,8 +29,18 @@ class Queue(Protocol):
     def spare(self, digest: Digest) -> None:
         """None of a package need be sent but what was asked for."""
 
-    def waits(self, peer: PeerName | None) -> float:
-        """Seconds for which C{peer} does not show to have something that it was sent."""
+    def waits(self, peer: PeerName | None) -> tuple[float, float]:
+        """Seconds for which C{peer} does not show to have something that it was sent, or says nothing."""
+
+
+class Detour(Protocol):
+    """The way round a peer that does not keep up: L{clumpt.agent.detour.Around}."""
+
+    def find(self, package: Package, slow: PeerName, looks: Callable[[], bool]) -> None:
+        """Let one after C{slow} know that it can be fed from here, as long as one is looked for."""
+
+    def leave_out(self, digest: Digest, slow: PeerName) -> None:
+        """Tell C{slow} that a package goes round without it."""
 
 
 @define(eq=False)
@@ -50,9 +61,10 @@ class Feeder:
     _held: Callable[[Package], Bits]
     rings: set[Digest] = field(factory=set, init=False)
     broken: Callable[[Digest], object] = field(init=False)
+    #: None where it begins: it ends there instead.
+    detour: Detour | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        # A submitter has nobody to tell.
         self.broken = self.end
 
     def known(self, digest: Digest) -> None:
@@ -60,17 +72,30 @@ class Feeder:
         if digest in self.rings:
             self._offers[digest].ring.begin(self._clock.seconds())
 
-    def wanted(self, peer: PeerName, digest: Digest, on: bool) -> None:
+    def heard(self, peer: PeerName, digest: Digest, word: Round) -> None:
         """C{peer} wants to be sent what comes of a package; or says that it goes round no more."""
-        if digest in self._offers and on:
-            self._offers[digest].ring.feed(peer)
-        elif digest in self._offers:
+        if digest in self._offers and word is Round.WANTED:
+            self._wanted(peer, digest, self._offers[digest])
+        elif digest in self._offers and word is Round.OVER:
             self.broken(digest)
+
+    def _wanted(self, peer: PeerName, digest: Digest, offers: Offers) -> None:
+        passed = offers.ring.feed(peer)
+        if passed:
+            self._queue.spare(digest)
+        for slow in passed:
+            offers.forget(slow)
+            if self.detour is not None:
+                self.detour.leave_out(digest, slow)
 
     def came(self, peer: PeerName, digest: Digest, index: int) -> None:
         """C{peer} sent a piece by itself: so it goes on."""
         if digest in self._offers:
             self._offers[digest].came(peer, index, self._clock.seconds())
+
+    def feeds(self, peer: PeerName, digest: Digest) -> bool:
+        """Did C{peer} ask to be fed a package?"""
+        return digest in self._offers and peer in self._offers[digest].ring.eaters
 
     def lost(self, peer: PeerName) -> None:
         """The link to C{peer} is gone: what it was fed does not go round any more."""
@@ -95,10 +120,20 @@ class Feeder:
         """Let what came wait for who is fed, like what others asked for."""
         for digest, offers in list(self._offers.items()):
             peer = offers.hungry
-            if offers.ring.fails(self._queue.waits(peer), now):
-                self.broken(digest)
+            waits, mute = self._queue.waits(peer) if peer == offers.follower else (0.0, 0.0)
+            if peer is not None and self.detour is not None and offers.ring.look(waits, mute, now):
+                self.detour.find(self._packages[digest], peer, partial(getattr, offers.ring, "looks"))
+            elif offers.ring.fails(waits, mute, now):
+                self._fails(peer, digest, offers)
             elif peer is not None:
                 self._feed(peer, self._packages[digest], offers, now)
+
+    def _fails(self, peer: PeerName | None, digest: Digest, offers: Offers) -> None:
+        if digest in self.rings and peer is not None and offers.pass_by(peer):
+            # It may begin with anybody.
+            self._queue.spare(digest)
+        else:
+            self.broken(digest)
 
     def _feed(self, peer: PeerName, package: Package, offers: Offers, now: float) -> None:
         queued, held = self._queue.queued(peer), self._held(package)

@@ -32,10 +32,12 @@ class Feeding:
 
     @ivar feeder: the peer before us in the ring.
     @ivar submitters: they feed whom they like.
+    @ivar passed: who fed us before, and may not know yet that somebody else does.
     """
 
     feeder: PeerName | None = field(default=None, init=False)
     submitters: set[PeerName] = field(factory=set, init=False)
+    passed: set[PeerName] = field(factory=set, init=False)
     _vain: int = field(default=0, init=False)
     #: When somebody was asked first, and when a piece came last.
     _begun: float = field(default=0.0, init=False)
@@ -57,6 +59,14 @@ class Feeding:
             asked.append(nearest[0])
         return asked
 
+    def turn(self, peer: PeerName, now: float) -> None:
+        """C{peer} is asked in place of the one before us; what it has waiting for us comes in a moment."""
+        if self.feeder is not None:
+            self.passed.add(self.feeder)
+        self.feeder, self._begun, self._vain = peer, now, 0
+        if self._came is not None:
+            self._came = now
+
     @property
     def goes(self) -> bool:
         """Did a piece come by itself?"""
@@ -65,7 +75,8 @@ class Feeding:
     @property
     def feeders(self) -> Collection[PeerName]:
         """All who were asked, in a lasting order."""
-        return sorted(self.submitters | ({self.feeder} if self.feeder is not None else set()))
+        before = {self.feeder} if self.feeder is not None else set()
+        return sorted(self.submitters | self.passed | before)
 
     def came(self, useful: bool, now: float) -> None:
         """A piece came that was not asked for by itself."""

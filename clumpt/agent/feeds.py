@@ -12,12 +12,14 @@ from clumpt.agent.feeding import Feeding
 from clumpt.errors import BadDocument
 from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName
-from clumpt.pieces import Digest
+from clumpt.pieces import Digest, Round
 
 #: What has fewer pieces does not go round.
 LEAST = 12
 #: Pieces from one peer that nobody wants may be under way; more break a rule.
 UNDER_WAY = 64
+#: Seconds without a piece after which who is left out asks for some by itself; the same once a peer has all.
+MODEST, HASTY = 30.0, 1.0
 
 
 @define(eq=False)
@@ -35,12 +37,14 @@ class Feeds:
     _clock: IReactorTime
     _links: Callable[[], Mapping[PeerName, ILink]]
     _nearest: Callable[[Package], Sequence[PeerName]]
-    _submits: Callable[[PeerName], bool]
+    submits: Callable[[PeerName], bool]
     _ended: Callable[[Digest], bool]
     choosy: bool = field(default=False, init=False)
     _feedings: dict[Digest, tuple[Package, Feeding]] = field(factory=dict, init=False)
-    #: Packages of which it was said that they do not go round, as it matters here where they come from.
-    _declined: set[Digest] = field(factory=set, init=False)
+    #: Packages on their way here that do not go round any more, or never did, as it matters what comes when.
+    _over: set[Digest] = field(factory=set, init=False)
+    #: Packages that go round without us, and when something came last; None if we need not wait any more.
+    _without: dict[Digest, float | None] = field(factory=dict, init=False)
     #: Pieces that nobody wants, by who sent them.
     _strays: Counter[PeerName] = field(factory=Counter, init=False)
 
@@ -50,7 +54,7 @@ class Feeds:
         return [peer for peer in likely if peer not in barren][:1]
 
     def _submitters(self) -> list[PeerName]:
-        return [peer for peer in self._links() if self._submits(peer)]
+        return [peer for peer in self._links() if self.submits(peer)]
 
     def begin(self, package: Package, holders: Sequence[PeerName]) -> bool:
         """
@@ -58,18 +62,19 @@ class Feeds:
 
         @param holders: who holds all of it; if not only submitters do, it went round before.
         """
+        if package.sha256 in self._without:
+            return self.waits(package.sha256)
         nearest = self._nearest(package) if package.pieces.count >= LEAST else []
-        if nearest and self.choosy:
-            # Others would choose what comes from where, and when.
-            if package.sha256 not in self._declined:
-                self._declined.add(package.sha256)
-                self._stop(package.sha256)
+        if not nearest or package.sha256 in self._over or not all(map(self.submits, holders)):
             return False
-        if not nearest or not all(map(self._submits, holders)):
+        if self.choosy:
+            # Others would choose what comes from where, and when.
+            self._over.add(package.sha256)
+            self._stop(package.sha256)
             return False
         _, feeding = self._feedings.setdefault(package.sha256, (package, Feeding()))
         for peer in feeding.begin(nearest, self._submitters(), self._clock.seconds()):
-            self._ask(peer, package, True)
+            self._ask(peer, package)
         return True
 
     def came(self, peer: PeerName, digest: Digest, useful: bool) -> None:
@@ -77,6 +82,11 @@ class Feeds:
         known = self._feedings.get(digest)
         if known is not None and peer in known[1].feeders:
             known[1].came(useful, self._clock.seconds())
+            return
+        if digest in self._without:
+            # Of all who were asked, one may have time.
+            if useful and self.waits(digest):
+                self._without[digest] = self._clock.seconds()
             return
         self._strays[peer] += 1
         if self._strays[peer] > UNDER_WAY:
@@ -86,6 +96,44 @@ class Feeds:
         """Those who were asked to feed us a package; nobody if none of it came by itself."""
         known = self._feedings.get(digest)
         return known[1].feeders if known is not None and known[1].goes else ()
+
+    def turn(self, peer: PeerName, digest: Digest) -> Package | None:
+        """C{peer} would feed us a package in place of the one before us: it, if that is welcome."""
+        package, feeding = self._feedings.get(digest, (None, None))
+        if package is None or feeding is None or peer not in self._nearest(package):
+            return None
+        former, links = feeding.feeder, self._links()
+        feeding.turn(peer, self._clock.seconds())
+        if former is not None and former in links:
+            # It may hear this from us long before it hears it from who feeds us now.
+            links[former].feed(digest, Round.WITHOUT, 0)
+        return package
+
+    def left_out(self, peer: PeerName, digest: Digest, feeds: bool) -> None:
+        """C{peer}, whom we feed or who feeds us, says that it goes round without us."""
+        package, feeding = self._feedings.get(digest, (None, None))
+        if package is not None and feeding is not None and (feeds or feeding.feeder == peer):
+            del self._feedings[digest]
+            self._without[digest] = self._clock.seconds()
+            self._ended(digest)
+            for other in self._nearest(package):
+                self._ask(other, package)
+
+    def waits(self, digest: Digest) -> bool:
+        """Does it go round without us, so that whoever gave us any would keep the others waiting?"""
+        return self._without.get(digest) is not None
+
+    def let_in(self, digest: Digest, holders: Sequence[PeerName]) -> None:
+        """
+        Need we wait any longer for a package that goes round without us?
+
+        @param holders: who holds all of it; if not only submitters do, it has gone round.
+        """
+        last = self._without.get(digest)
+        patience = MODEST if all(map(self.submits, holders)) else HASTY
+        if last is not None and self._clock.seconds() - last >= patience:
+            self._without[digest] = None
+            self._ended(digest)
 
     def look(self) -> None:
         """Time has passed: does everything come as it should?"""
@@ -105,19 +153,24 @@ class Feeds:
     def end(self, digest: Digest) -> None:
         """This package does not go round any more: all who are linked hear it, if it did until now."""
         feeding = self._feedings.pop(digest, None)
+        if digest in self._without:
+            self._without[digest] = None
+        if feeding is not None:
+            self._over.add(digest)
         if self._ended(digest) or feeding is not None:
             self._stop(digest)
 
     def _stop(self, digest: Digest) -> None:
         for link in list(self._links().values()):
-            link.feed(digest, False, 0)
+            link.feed(digest, Round.OVER, 0)
 
     def forget(self, digest: Digest) -> None:
         """This package does not come any more."""
         self._feedings.pop(digest, None)
-        self._declined.discard(digest)
+        self._without.pop(digest, None)
+        self._over.discard(digest)
 
-    def _ask(self, peer: PeerName, package: Package, on: bool) -> None:
+    def _ask(self, peer: PeerName, package: Package) -> None:
         link = self._links().get(peer)
         if link is not None:
-            link.feed(package.sha256, on, package.pieces.size)
+            link.feed(package.sha256, Round.WANTED, package.pieces.size)

@@ -127,7 +127,7 @@ class Fetcher:
     def unring(self, digest: Digest) -> None:
         """A package does not come by itself any more."""
         if digest in self._arrivals:
-            self._arrivals[digest].swarm.alone = False
+            self._arrivals[digest].swarm.alone = self.feeds.waits(digest)
             self._pump(digest)
 
     def wants(self, digest: Digest) -> bool:
@@ -160,9 +160,9 @@ class Fetcher:
             self._pump(digest)
 
     def offered(self, link: ILink, digest: Digest, index: int) -> None:
-        """C{link} would send a piece; raises L{BadDocument} if there is no such piece."""
+        """C{link} would send a piece, wanted or not; raises L{BadDocument} if there is no such piece."""
         arrival = self._arrivals.get(digest)
-        if arrival is None or arrival.finishing:
+        if arrival is None or arrival.finishing or arrival.swarm.alone and not self.feeds.submits(link.peer):
             link.decline(digest, index)
             return
         if not 0 <= index < arrival.package.pieces.count:
@@ -219,6 +219,7 @@ class Fetcher:
         self.feeds.look()
         for digest, arrival in list(self._arrivals.items()):
             self._give_up_silent(arrival)
+            self.feeds.let_in(digest, arrival.swarm.complete_holders)
             arrival.barren.clear()
             self._pump(digest)
 

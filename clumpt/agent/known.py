@@ -6,7 +6,7 @@ from attrs import define, field
 
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink
-from clumpt.pieces import NONE, Bits, Digest
+from clumpt.pieces import NONE, Bits, Digest, Round
 
 #: Packages whose pieces are remembered for each link.
 REMEMBERED = 256
@@ -36,11 +36,11 @@ class Known:
     #: Packages that it wants to be fed, of updates that are not here yet.
     wishes: set[Digest] = field(factory=set)
 
-    def wish(self, digest: Digest, on: bool) -> None:
+    def wish(self, digest: Digest, word: Round) -> None:
         """The peer wants to be fed a package that is not known yet, or not any more."""
-        if not on:
+        if word is Round.OVER:
             self.wishes.discard(digest)
-        elif len(self.wishes) < REMEMBERED:
+        elif word is Round.WANTED and len(self.wishes) < REMEMBERED:
             self.wishes.add(digest)
 
     def saw(self, digest: Digest, bits: Bits) -> Bits:

@@ -108,14 +108,23 @@ class Offers:
             view.coming, view.told_at = bits.value, now
 
     @property
+    def follower(self) -> PeerName | None:
+        """Who is fed first, and takes part; None if nobody does."""
+        return next(filter(self._there, self.ring.eaters), None) if self.ring.goes else None
+
+    def _there(self, peer: PeerName) -> bool:
+        return peer in self._views and not self._views[peer].silent
+
+    @property
     def hungry(self) -> PeerName | None:
-        """Who is fed, and lacks something: the first who asked; None if nobody is."""
-        full = (1 << self.count) - 1
-        for peer in self.ring.eaters if self.ring.goes else ():
-            view = self._views.get(peer)
-            if view is not None and not view.silent and view.held != full:
-                return peer
-        return None
+        """
+        Who is fed, and lacks something; None if nobody is.
+
+        It is the first who asked; where that one has it before us, there is time for the last one.
+        """
+        eaters = self.ring.eaters[::-1] if self.ring.closed else self.ring.eaters
+        peer = next(filter(self._there, eaters), None) if self.ring.goes else None
+        return peer if peer is not None and self._views[peer].held != (1 << self.count) - 1 else None
 
     def next_for(self, peer: PeerName, here: Bits, now: float) -> int | None:
         """The piece that C{peer} is fed next, which counts as promised; None if there is none."""
@@ -130,11 +139,21 @@ class Offers:
         self._given |= 1 << index
         return index
 
+    def pass_by(self, peer: PeerName) -> bool:
+        """Feed the next who asked in place of C{peer}, whatever that was given; False if there is none."""
+        if len(self.ring.eaters) < 2:
+            return False
+        self.ring.eaters.remove(peer)
+        self.silent(peer)
+        self.heard(peer)
+        return True
+
     def came(self, peer: PeerName, index: int, now: float) -> None:
         """C{peer} sent piece C{index} by itself."""
         self.saw(peer, Bits(1 << index))
-        eater = self.hungry
-        self.ring.came(index, self._views[eater].held if eater is not None else -1, now)
+        self.ring.begin(now)
+        follower = self.follower
+        self.ring.came(index, self._views[follower].held if follower is not None else -1, now)
 
     def lost(self, peer: PeerName) -> None:
         """C{peer} is gone; what nobody else is known to hold, or was promised, may be given again."""

@@ -53,6 +53,19 @@ class Ring:
         (group,) = entry.update.groups
         return self._around(entry, group, linked)
 
+    def after(self, package: Package, peer: PeerName) -> list[PeerName]:
+        """Who follows C{peer} in the ring of those whom a package concerns, linked or not; but for us."""
+        settings = self._roster.settings
+        for seq in self._agenda.users(package.sha256):
+            if settings is None:
+                break
+            (group,) = self._agenda.concerning()[seq].update.groups
+            names = {peer, *self._roster.members(group)}
+            order = sorted(names, key=lambda name: place_in_ring(settings.deployment, group, name))
+            at = order.index(peer) + 1
+            return [name for name in order[at:] + order[: at - 1] if name != self._roster.name]
+        return []
+
     def first(self, entry: Entry, lacking: Sequence[PeerName]) -> Collection[PeerName]:
         """
         Whom of those who lack C{entry} to tell of it at once: some whom it concerns.

@@ -8,14 +8,16 @@ from attrs import define, field
 
 from clumpt.model import PeerName
 
-#: If who is fed has none of so many pieces when as many others have come after each ...
+#: If who is fed has none of so many pieces when as many others have come after each, or says nothing ...
 BEHIND = 8
 #: ... and does not show for so many seconds to have one that he was sent, it does not go round.
-LAGS = 0.4
+LAGS = 0.5
 #: Nor if he does not show that for so long, whatever comes.
 STUCK = 1.0
 #: Nor if nobody asks to be fed within so many seconds after the first piece came by itself.
 GRACE = 1.0
+#: So many seconds has another one to ask to be fed in place of one that does not keep up.
+DETOUR = 0.7
 
 
 @define
@@ -31,15 +33,50 @@ class Ringed:
     goes: bool = field(default=False, init=False)
     over: bool = field(default=False, init=False)
     eaters: list[PeerName] = field(factory=list, init=False)
+    #: Since when another is looked for, and was one looked for already?
+    _looks: float | None = field(default=None, init=False)
+    _looked: bool = field(default=False, init=False)
     _since: float = field(default=0.0, init=False)
     _last: deque[int] = field(factory=deque, init=False)
-    #: Pieces in a row that who is fed did not have by the time.
+    #: Pieces in a row that who is fed did not have by the time, or had before.
     _late: int = field(default=0, init=False)
+    _needless: int = field(default=0, init=False)
 
-    def feed(self, peer: PeerName) -> None:
-        """C{peer} wants to be fed."""
+    def feed(self, peer: PeerName) -> list[PeerName]:
+        """C{peer} wants to be fed; returns those in whose place it is."""
+        if self._looks is not None:
+            passed, self.eaters = [one for one in self.eaters if one != peer], [peer]
+            self._looks, self._late = None, 0
+            self._last.clear()
+            return passed
         if not self.over and peer not in self.eaters:
             self.eaters.append(peer)
+        return []
+
+    @property
+    def looks(self) -> bool:
+        """Is somebody else looked for, in place of who is fed?"""
+        return self._looks is not None
+
+    def look(self, waits: float, mute: float, now: float) -> bool:
+        """
+        Is somebody else to be looked for?  That is done once, from now on.
+
+        @param waits: seconds for which who is fed does not show to have something that he was sent.
+        @param mute: seconds for which he says nothing at all.
+        """
+        if not self.goes or self._looked or not self._lags(waits, mute):
+            return False
+        self._looks, self._looked = now, True
+        return True
+
+    def _lags(self, waits: float, mute: float) -> bool:
+        return (self._late >= BEHIND or mute >= LAGS) and waits >= LAGS or waits >= STUCK
+
+    @property
+    def closed(self) -> bool:
+        """Does it end here, as the next one has what comes here?  Then there is time to feed another."""
+        return self._needless >= BEHIND
 
     def begin(self, now: float) -> None:
         """It is to go round, beginning here, or coming here."""
@@ -48,23 +85,23 @@ class Ringed:
 
     def end(self) -> None:
         """It is over, and stays so."""
-        self.goes, self.over = False, True
+        self.goes, self.over, self._looks = False, True, None
         self.eaters.clear()
 
     def came(self, index: int, held: int, now: float) -> None:
         """Piece C{index} came by itself; C{held} has who is fed, as a bit field."""
         self.begin(now)
+        self._needless = self._needless + 1 if held >> index & 1 else 0
         self._last.append(index)
         if len(self._last) > BEHIND:
             self._late = 0 if held >> self._last.popleft() & 1 else self._late + 1
 
-    def fails(self, waits: float, now: float) -> bool:
-        """
-        Is there nobody to feed, or one that does not take what comes?
-
-        @param waits: seconds for which he does not show to have something that he was sent.
-        """
+    def fails(self, waits: float, mute: float, now: float) -> bool:
+        """Is there nobody to feed, or one that does not take what comes?  See L{look}."""
         if not self.goes:
             return False
-        lags = self._late >= BEHIND and waits >= LAGS
-        return lags or waits >= STUCK or not self.eaters and now - self._since >= GRACE
+        if self._looks is not None:
+            if now - self._looks < DETOUR:
+                return False
+            self._looks = None
+        return self._lags(waits, mute) or not self.eaters and now - self._since >= GRACE

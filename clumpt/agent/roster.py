@@ -87,9 +87,13 @@ class Roster:
         """Where the neighbours listen."""
         return {name: peer.addresses for name, peer in self._neighbours.items()}
 
-    def members(self) -> Mapping[PeerName, Sequence[Address]]:
-        """Where the other members of our groups listen, as far as they were read."""
-        return {name: peer.addresses for name, peer in self._members.items() if name != self.name}
+    def members(self, group: GroupName | None = None) -> Mapping[PeerName, Sequence[Address]]:
+        """Where the other members of our groups, or of one of them, listen, as far as they were read."""
+        return {
+            name: peer.addresses
+            for name, peer in self._members.items()
+            if name != self.name and (group is None or group in peer.groups)
+        }
 
     def beside(self, name: PeerName) -> bool:
         """Is this peer known to stand in our rack?"""

@@ -16,7 +16,7 @@ from clumpt.agent.uplink import Uplink
 from clumpt.errors import BadDocument, Busy, NotHere
 from clumpt.interfaces import ILink, IPieces
 from clumpt.model import Package, PeerName
-from clumpt.pieces import Bits, Digest
+from clumpt.pieces import Bits, Digest, Round
 
 
 @define(eq=False)
@@ -123,11 +123,11 @@ class Server:
             raise Busy(pause)
         return self.uplink.ask(link.peer, package, index, lambda: self._read(link.peer, package, index))
 
-    def feed_wanted(self, link: ILink, digest: Digest, on: bool) -> None:
+    def goes_round(self, link: ILink, digest: Digest, word: Round) -> None:
         """C{link} wants to be sent what it lacks of a package as it comes here, or no more of it."""
         package = self._packages.get(digest)
         if package is not None and self._taken.pause(link.peer, package, self._reactor.seconds()) <= 0:
-            self.uplink.feed(link.peer, digest, on)
+            self.uplink.goes_round(link.peer, digest, word)
 
     def declined(self, peer: PeerName, digest: Digest, index: int) -> None:
         """C{peer} does not want what was offered; raises L{BadDocument} for a piece that there is not."""

@@ -12,12 +12,13 @@ from clumpt.agent.gossip import Gossip
 from clumpt.agent.job import Agenda
 from clumpt.agent.known import Known
 from clumpt.agent.news import News
+from clumpt.agent.ringed import BEHIND
 from clumpt.agent.serve import Server
 from clumpt.errors import BadDocument
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink
 from clumpt.model import Entry, Package, PeerName, Seq
-from clumpt.pieces import NONE, Bits, Digest
+from clumpt.pieces import NONE, Bits, Digest, Round
 
 #: Open updates whose packages are fetched ahead of their turn: a few, and more while they are small.
 AHEAD, FAR_AHEAD, SMALL = 64, 512, 64 * 1024 * 1024
@@ -124,7 +125,7 @@ class Spread:
                 self._server.uplink.saw(peer, package, bits)
                 if package.sha256 in known.wishes:
                     known.wishes.discard(package.sha256)
-                    self._server.feed_wanted(known.link, package.sha256, True)
+                    self._server.goes_round(known.link, package.sha256, Round.WANTED)
 
     def notified(self, peer: PeerName, seqs: Collection[Seq], holding: Collection[Seq]) -> None:
         """C{peer} knows C{seqs}, and the packages of C{holding} can be asked of it."""
@@ -228,15 +229,39 @@ class Spread:
         """C{link} would send us a piece now; raises L{BadDocument}."""
         self._fetcher.offered(link, digest, index)
 
-    def feed_wanted(self, link: ILink, digest: Digest, on: bool) -> None:
-        """C{link} wants to be sent what it lacks of a package as it comes here, or no more of it."""
-        known = self._known.get(link.peer)
+    def goes_round(self, link: ILink, digest: Digest, word: Round) -> None:
+        """C{link} says how a package goes round between us."""
+        known, feeds = self._known.get(link.peer), self._fetcher.feeds
         if known is not None and self._server.package(digest) is None:
-            known.wish(digest, on)
-        if on:
-            self._server.feed_wanted(link, digest, True)
-        else:
-            self._fetcher.feeds.end(digest)
+            known.wish(digest, word)
+        match word:
+            case Round.WANTED:
+                self._server.goes_round(link, digest, word)
+            case Round.OVER:
+                feeds.end(digest)
+            case Round.WITHOUT:
+                feeds.left_out(link.peer, digest, self._server.uplink.feeder.feeds(link.peer, digest))
+            case Round.INSTEAD if known is not None and (package := self._server.package(digest)):
+                self._invited(known, package)
+
+    def _invited(self, known: Known, package: Package) -> None:
+        """
+        C{known} would feed us, in place of who does not keep up between us.
+
+        If it is not ahead, nobody was to be fed from there: it may as well believe to do it.
+        """
+        digest, feeds = package.sha256, self._fetcher.feeds
+        ahead = known.pieces.get(digest, NONE).value & ~self._server.held(package).value
+        if feeds.turn(known.link.peer, digest) if ahead.bit_count() >= BEHIND else feeds.feeders(digest):
+            self.show(known.link.peer, package)
+            known.link.feed(digest, Round.WANTED, package.pieces.size)
+
+    def show(self, peer: PeerName, package: Package) -> None:
+        """Tell C{peer} now what is here of a package, so that it is not sent, or is asked for."""
+        known = self._known.get(peer)
+        if known is not None:
+            self._tell_pieces(peer, package)
+            self._tell_more(known, package, self._server.held(package))
 
     def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:
         """A piece came by itself; raises L{BadDocument}."""

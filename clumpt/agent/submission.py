@@ -19,7 +19,7 @@ from clumpt.errors import PeerUnreachable
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink, INetwork, IPeerEvents
 from clumpt.model import Address, Entry, Package, PeerName, Seq
-from clumpt.pieces import NONE, Bits, Digest
+from clumpt.pieces import NONE, Bits, Digest, Round
 
 #: Peers dialled and served at the same time.
 DIALS = 32
@@ -177,6 +177,7 @@ class Submission(Visitor):
         for package in errand.packages.values():
             self._server.know(package)
         self._server.uplink.feeder.rings.update(errand.rings)
+        self._server.uplink.feeder.broken = self._over
         self._needed = {
             digest for digest, package in errand.packages.items() if len(self._server.held(package))
         }
@@ -184,6 +185,12 @@ class Submission(Visitor):
         self._watch()
         self._more()
         return self._done
+
+    def _over(self, digest: Digest) -> None:
+        """A package does not go round any more; whoever was told is to know it at once."""
+        if self._server.uplink.unring(digest):
+            for told in list(self._links.values()):
+                told.link.feed(digest, Round.OVER, 0)
 
     @property
     def so_far(self) -> Seeded:
@@ -379,9 +386,9 @@ class Submission(Visitor):
         """See L{IPeerEvents}."""
         self._server.declined(link.peer, digest, index)
 
-    def feed_wanted(self, link: ILink, digest: Digest, on: bool) -> None:
+    def goes_round(self, link: ILink, digest: Digest, word: Round) -> None:
         """See L{IPeerEvents}."""
-        self._server.feed_wanted(link, digest, on)
+        self._server.goes_round(link, digest, word)
 
     def drained(self, link: ILink) -> None:
         """See L{IPeerEvents}."""

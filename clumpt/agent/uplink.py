@@ -20,11 +20,11 @@ from clumpt.agent.feeder import Feeder
 from clumpt.agent.near import Near
 from clumpt.agent.offers import Offers
 from clumpt.agent.rate import Bucket
-from clumpt.agent.waiting import Full, Request, unasked
+from clumpt.agent.waiting import Full, Request, unasked, unheard
 from clumpt.errors import Busy, NotHere
 from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName
-from clumpt.pieces import NONE, Bits, Digest
+from clumpt.pieces import NONE, Bits, Digest, Round
 
 #: Pieces that may be on the wire, until the peer shows that it has them: half of them fill the way there,
 #: the others are those whose acknowledgement is on the way back.
@@ -32,7 +32,9 @@ WINDOW = 10
 #: Of them, those to one peer, if there are others: a slow one does not take all.
 WINDOW_EACH = 5
 #: And to one that is fed: what comes must go on, though acknowledgements are slow where both links are busy.
-WINDOW_FED = 12
+#: If one piece was not acknowledged for so many seconds, no more are sent than to others: behind them would
+#: wait what we acknowledge ourselves.
+WINDOW_FED, OLD = 12, 0.2
 #: Offers that were not answered, and requests that can be granted: so many that the wire is hardly ever idle.
 READY = 14
 #: The same and the requests that wait for pieces: how far ahead is decided.
@@ -185,9 +187,9 @@ class Uplink:
 
     # What goes round.
 
-    def feed(self, peer: PeerName, digest: Digest, on: bool) -> None:
+    def goes_round(self, peer: PeerName, digest: Digest, word: Round) -> None:
         """C{peer} wants to be sent what comes of a package; or says that it goes round no more."""
-        self.feeder.wanted(peer, digest, on)
+        self.feeder.heard(peer, digest, word)
         self.go_on()
 
     def unring(self, digest: Digest) -> bool:
@@ -209,10 +211,10 @@ class Uplink:
         """None of a package need be sent but what was asked for."""
         self._spare(lambda one: one.digest == digest)
 
-    def waits(self, peer: PeerName | None) -> float:
-        """Seconds for which C{peer} does not show to have something that it was sent."""
-        sent = self._unheard.get(peer) if peer is not None else None
-        return self._reactor.seconds() - min(sent.values()) if sent else 0.0
+    def waits(self, peer: PeerName | None) -> tuple[float, float]:
+        """Seconds for which C{peer} does not show to have something that it was sent, or says nothing."""
+        link = self._links().get(peer) if peer is not None else None
+        return unheard(link, self._unheard, self._reactor.seconds())
 
     def _cancelled(self, request: Request) -> None:
         for queue in (self._waiting, self._early):
@@ -294,7 +296,8 @@ class Uplink:
                 break
             able = request in self._waiting and (peer not in links or not links[peer].full)
             able = able and (peer in flying or len(flying) < self.fanout) and (peer in fed or room > 0)
-            if able and flying.get(peer, 0) < (WINDOW_FED if peer in fed else each):
+            most = WINDOW_FED if peer in fed and self.waits(peer)[0] < OLD else each
+            if able and flying.get(peer, 0) < most:
                 flying[peer] = flying.get(peer, 0) + 1
                 room -= peer not in fed
                 self._grant(request, now)

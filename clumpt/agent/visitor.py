@@ -12,7 +12,7 @@ from clumpt.errors import NotHere, Untrusted
 from clumpt.idset import IdSet
 from clumpt.interfaces import IKeyring, ILink, IPeerEvents
 from clumpt.model import PeerName, Seq
-from clumpt.pieces import Bits, Digest
+from clumpt.pieces import Bits, Digest, Round
 
 #: Deployment, head, digest of the newest entry and own member statement (L{IPeerEvents.hello}).
 Greeting = tuple[str, Seq, Digest, bytes]
@@ -81,7 +81,7 @@ class Visitor:
     def declined(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""
 
-    def feed_wanted(self, link: ILink, digest: Digest, on: bool) -> None:
+    def goes_round(self, link: ILink, digest: Digest, word: Round) -> None:
         """See L{IPeerEvents}."""
 
     def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:

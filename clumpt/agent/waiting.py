@@ -55,6 +55,18 @@ def unasked(
     )
 
 
+def unheard(
+    link: ILink | None, sent: Mapping[PeerName, Mapping[tuple[Digest, int], float]], now: float
+) -> tuple[float, float]:
+    """
+    Seconds since the oldest was sent over C{link} that was not shown to be there, and since it said anything.
+
+    @param sent: when that was sent, by peer.
+    """
+    times = sent.get(link.peer) if link is not None else None
+    return (now - min(times.values()), now - link.heard) if link is not None and times else (0.0, 0.0)
+
+
 @frozen
 class Full:
     """The peers on whose links there is no room for a piece."""

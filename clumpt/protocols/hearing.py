@@ -78,7 +78,7 @@ class Hearing:
                 self._events.declined(self._link, digest, index)
             case Fed(digest, index, data):
                 self._events.fed(self._link, digest, index, data)
-            case Feed(digest, on):
-                self._events.feed_wanted(self._link, digest, on)
+            case Feed(digest, word):
+                self._events.goes_round(self._link, digest, word)
             case _:
                 raise ProtocolError(f"it said {type(message).__name__} on an update line")

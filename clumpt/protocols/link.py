@@ -12,12 +12,12 @@ from zope.interface import implementer
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink, IPeerEvents
 from clumpt.model import Entry, PeerName, Seq
-from clumpt.pieces import Bits, Digest
+from clumpt.pieces import Bits, Digest, Round
 from clumpt.protocols.asking import Asking
 from clumpt.protocols.hearing import Hearing
 from clumpt.protocols.line import Line
 from clumpt.protocols.meeting import Pair
-from clumpt.protocols.messages import FEEDS, Ack, Message, Notify, Reload, pages
+from clumpt.protocols.messages import BYPASS, FEEDS, Ack, Message, Notify, Reload, pages
 from clumpt.protocols.requests import (
     Blob,
     Decline,
@@ -211,14 +211,14 @@ class Link:
         """Answer an offer that is of no use."""
         self._pair.update.send(Decline(digest, index))
 
-    def feed(self, digest: Digest, on: bool, size: int) -> None:
-        """Ask for the pieces of a package as they come there, or for no more; if the peer knows how."""
-        if self._pair.hello.version() < FEEDS:
+    def feed(self, digest: Digest, word: Round, size: int) -> None:
+        """Say how a package of pieces of C{size} bytes goes round, if the peer knows what that means."""
+        if self._pair.hello.version() < (FEEDS if word <= Round.WANTED else BYPASS):
             return
         if size > self._fed:
             self._fed = size
             self._pair.update.expect_fed(size)
-        self._pair.update.send(Feed(digest, on))
+        self._pair.update.send(Feed(digest, word))
 
     def fed(self, digest: Digest, index: int, data: bytes) -> None:
         """Send a piece to who asked to be fed."""

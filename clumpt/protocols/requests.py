@@ -15,7 +15,7 @@ from attrs import field, frozen
 from clumpt.errors import BadDocument
 from clumpt.idset import IdSet
 from clumpt.model import Seq
-from clumpt.pieces import HASH, LARGEST, MOST, Digest
+from clumpt.pieces import HASH, LARGEST, MOST, Digest, Round
 from clumpt.protocols.messages import (
     WITH_ENVELOPES,
     Document,
@@ -350,25 +350,26 @@ class Cancel(Numbered):
 
 @frozen
 class Feed(Message):
-    """Send me the pieces of a package that I lack as they come to you, unasked; or no more of them."""
+    """How a package goes round between the two of us: see L{Round}."""
 
     KIND: ClassVar[int] = 0x31
-    HEAD: ClassVar[Struct] = Struct("!32s?")
+    HEAD: ClassVar[Struct] = Struct("!32sB")
 
     digest: Digest
-    on: bool
+    word: Round
 
     def head(self) -> bytes:
         """The fixed part."""
-        return self.HEAD.pack(bytes.fromhex(self.digest), self.on)
+        return self.HEAD.pack(bytes.fromhex(self.digest), self.word)
 
     @classmethod
     def read(cls, head: bytes, body: bytes) -> Self:
         """What L{frame} made; raises L{BadDocument} for anything else."""
-        digest, on = cls.HEAD.unpack(head)
-        if head[-1] > 1:
-            raise BadDocument(f"{head[-1]} is neither yes nor no")
-        return cls(Digest(digest.hex()), on)
+        digest, word = cls.HEAD.unpack(head)
+        try:
+            return cls(Digest(digest.hex()), Round(word))
+        except ValueError as unknown:
+            raise BadDocument(f"{word} says nothing of how a package goes round") from unknown
 
 
 @frozen

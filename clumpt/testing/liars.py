@@ -22,7 +22,7 @@ from clumpt.errors import Busy, NotHere
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink, IPeerEvents
 from clumpt.model import Entry, Package, PeerName, Seq
-from clumpt.pieces import Bits, Digest, digest_of
+from clumpt.pieces import Bits, Digest, Round, digest_of
 from clumpt.protocols.client import Network
 from clumpt.testing.keys import signer
 
@@ -157,7 +157,7 @@ class Vice:
     def declined(self, link: ILink, digest: Digest, index: int) -> None:
         """See L{IPeerEvents}."""
 
-    def feed_wanted(self, link: ILink, digest: Digest, on: bool) -> None:
+    def goes_round(self, link: ILink, digest: Digest, word: Round) -> None:
         """See L{IPeerEvents}."""
 
     def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:

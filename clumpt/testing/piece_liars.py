@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from clumpt.errors import Busy, NotHere
 from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName, Seq
-from clumpt.pieces import HASH, NONE, Bits, Digest
+from clumpt.pieces import HASH, NONE, Bits, Digest, Round
 from clumpt.protocols.limits import Limits
 from clumpt.protocols.requests import Holding
 from clumpt.testing.liars import Liar, Vice
@@ -192,7 +192,7 @@ class Stuffing(_Holder):
             for package in self.packages():
                 link.holding(package.sha256, package.pieces.count, NONE)
 
-    def feed_wanted(self, link: ILink, digest: Digest, on: bool) -> None:
+    def goes_round(self, link: ILink, digest: Digest, word: Round) -> None:
         """Gladly, and if it is to stop all the more."""
         package, data = self.contents(digest)
         for number in range(MANY):
