@@ -554,6 +554,8 @@ class RingTests(SynchronousTestCase):
             ring = self.ring(order[at - 1], [])
             following = [order[(at + step) % 9] for step in range(1, 8)]
             self.assertEqual(ring.after(PACKAGE, PeerName(name)), following)
+        self.assertEqual(self.ring("n0", [], "g", "h").after(PACKAGE, PeerName("n1")), [])
+        ring = self.ring("n0", [])
         self.roster.settings = None
         self.assertEqual(ring.after(PACKAGE, PeerName("n1")), [])
 

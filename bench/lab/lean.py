@@ -4,7 +4,7 @@ the protocols below, so that 10,000 of them fit one process.
 
 What costs time on a wire costs it here: every message, small or large, is serialised on the sender's card,
 travels, and is serialised on the receiver's card, first come, first served, behind all else that uses these
-cards.
+cards.  Its first bytes arrive while the last ones are still to be sent, as on wires of packets.
 """
 
 from __future__ import annotations
@@ -120,15 +120,17 @@ class Side:
             return
         self.queued += size
         size += AROUND if size < 1400 else 0
-        here.free = max(here.free, clock.now) + size / here.rate
+        begin = max(here.free, clock.now)
+        here.free = begin + size / here.rate
         here.carried += size
         here.said += 1
-        clock.at(here.free + here.latency, self._came, size, call, args)
+        clock.at(begin + here.latency, self._came, here.free + here.latency, size, call, args)
 
-    def _came(self, size: int, call: Callable[..., object], args: tuple[Any, ...]) -> None:
+    def _came(self, end: float, size: int, call: Callable[..., object], args: tuple[Any, ...]) -> None:
+        """The first bytes come, the last ones at C{end}, if they need not wait."""
         there, clock = self.there, self.there.clock
         there.taken = max(there.taken, clock.now) + size / there.rate
-        clock.at(there.taken, self._taken, size, call, args)
+        clock.at(max(there.taken, end), self._taken, size, call, args)
 
     def _taken(self, size: int, call: Callable[..., object], args: tuple[Any, ...]) -> None:
         was_full, clock = self.full, self.here.clock

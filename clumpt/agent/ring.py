@@ -57,9 +57,10 @@ class Ring:
         """Who follows C{peer} in the ring of those whom a package concerns, linked or not; but for us."""
         settings = self._roster.settings
         for seq in self._agenda.users(package.sha256):
-            if settings is None:
-                break
-            (group,) = self._agenda.concerning()[seq].update.groups
+            groups = self._agenda.concerning()[seq].update.groups
+            if settings is None or len(groups) != 1:
+                return []
+            (group,) = groups
             names = {peer, *self._roster.members(group)}
             order = sorted(names, key=lambda name: place_in_ring(settings.deployment, group, name))
             at = order.index(peer) + 1

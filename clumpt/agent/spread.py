@@ -252,7 +252,8 @@ class Spread:
         """
         digest, feeds = package.sha256, self._fetcher.feeds
         ahead = known.pieces.get(digest, NONE).value & ~self._server.held(package).value
-        if feeds.turn(known.link.peer, digest) if ahead.bit_count() >= BEHIND else feeds.feeders(digest):
+        behind = ahead.bit_count() >= BEHIND
+        if (feeds.turn(known.link.peer, digest) is not None) if behind else feeds.feeders(digest):
             self.show(known.link.peer, package)
             known.link.feed(digest, Round.WANTED, package.pieces.size)
 
