@@ -13,6 +13,7 @@ from clumpt.agent import feeding, ringed
 from clumpt.agent.feeder import QUEUED, Feeder
 from clumpt.agent.feeding import DRY, FIRST, VAIN, Feeding
 from clumpt.agent.feeds import HASTY, LEAST, MODEST, UNDER_WAY, Feeds
+from clumpt.agent.known import REMEMBERED
 from clumpt.agent.manners import Manners
 from clumpt.agent.offers import Offers
 from clumpt.agent.ring import EAGER, Ring
@@ -489,6 +490,25 @@ class FeedsTests(SynchronousTestCase):
         self.feeds.left_out(A, PACKAGE.sha256, False)
         self.feeds.end(PACKAGE.sha256)
         self.assertFalse(self.feeds.waits(PACKAGE.sha256))
+
+    def test_over_before(self) -> None:
+        """Nor does it begin if others said so before; that is kept of a bounded number of packages."""
+        self.went = False
+        self.feeds.end(PACKAGE.sha256)
+        self.assertFalse(self.feeds.begin(PACKAGE, []))
+        for number in range(REMEMBERED):
+            self.feeds.end(Digest(f"{number:064x}"))
+        self.assertTrue(self.feeds.begin(PACKAGE, []))
+
+    def test_declines(self) -> None:
+        """What comes by itself need not be offered, but by a submitter, who has nobody to feed."""
+        self.feeds.begin(PACKAGE, [])
+        self.assertFalse(self.feeds.declines(B, PACKAGE.sha256), "nothing came yet")
+        self.feeds.came(A, PACKAGE.sha256, True)
+        self.assertTrue(self.feeds.declines(B, PACKAGE.sha256))
+        self.assertFalse(self.feeds.declines(DESK, PACKAGE.sha256))
+        self.feeds.end(PACKAGE.sha256)
+        self.assertFalse(self.feeds.declines(B, PACKAGE.sha256))
 
     def test_not_again(self) -> None:
         """What goes round no more does not begin again, when another link opens."""

@@ -9,6 +9,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
 from clumpt.agent.feeding import Feeding
+from clumpt.agent.known import REMEMBERED
 from clumpt.errors import BadDocument
 from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName
@@ -41,8 +42,8 @@ class Feeds:
     _ended: Callable[[Digest], bool]
     choosy: bool = field(default=False, init=False)
     _feedings: dict[Digest, tuple[Package, Feeding]] = field(factory=dict, init=False)
-    #: Packages on their way here that do not go round any more, or never did, as it matters what comes when.
-    _over: set[Digest] = field(factory=set, init=False)
+    #: Packages that do not go round any more, or never did, as it matters what comes when.
+    _over: dict[Digest, None] = field(factory=dict, init=False)
     #: Packages that go round without us, and when something came last; None if we need not wait any more.
     _without: dict[Digest, float | None] = field(factory=dict, init=False)
     #: Pieces that nobody wants, by who sent them.
@@ -69,7 +70,7 @@ class Feeds:
             return False
         if self.choosy:
             # Others would choose what comes from where, and when.
-            self._over.add(package.sha256)
+            self._remember(package.sha256)
             self._stop(package.sha256)
             return False
         _, feeding = self._feedings.setdefault(package.sha256, (package, Feeding()))
@@ -135,6 +136,10 @@ class Feeds:
             self._without[digest] = None
             self._ended(digest)
 
+    def declines(self, peer: PeerName, digest: Digest) -> bool:
+        """Is an offer of no use, as it comes by itself?  Unless C{peer} is a submitter, who gave that up."""
+        return bool(self.feeders(digest)) and not self.submits(peer)
+
     def look(self) -> None:
         """Time has passed: does everything come as it should?"""
         now = self._clock.seconds()
@@ -155,10 +160,14 @@ class Feeds:
         feeding = self._feedings.pop(digest, None)
         if digest in self._without:
             self._without[digest] = None
-        if feeding is not None:
-            self._over.add(digest)
+        self._remember(digest)
         if self._ended(digest) or feeding is not None:
             self._stop(digest)
+
+    def _remember(self, digest: Digest) -> None:
+        self._over[digest] = None
+        if len(self._over) > REMEMBERED:
+            del self._over[next(iter(self._over))]
 
     def _stop(self, digest: Digest) -> None:
         for link in list(self._links().values()):
@@ -168,7 +177,7 @@ class Feeds:
         """This package does not come any more."""
         self._feedings.pop(digest, None)
         self._without.pop(digest, None)
-        self._over.discard(digest)
+        self._over.pop(digest, None)
 
     def _ask(self, peer: PeerName, package: Package) -> None:
         link = self._links().get(peer)

@@ -162,7 +162,7 @@ class Fetcher:
     def offered(self, link: ILink, digest: Digest, index: int) -> None:
         """C{link} would send a piece, wanted or not; raises L{BadDocument} if there is no such piece."""
         arrival = self._arrivals.get(digest)
-        if arrival is None or arrival.finishing or arrival.swarm.alone and not self.feeds.submits(link.peer):
+        if arrival is None or arrival.finishing or self.feeds.declines(link.peer, digest):
             link.decline(digest, index)
             return
         if not 0 <= index < arrival.package.pieces.count:
