@@ -273,6 +273,7 @@ class FeederTests(SynchronousTestCase):
         self.feeder.go_on(1)
         self.assertEqual((self.left, self.spared, self.queued), ([A], [PACKAGE.sha256], [(B, 0), (B, 1)]))
         self.assertTrue(self.feeder.feeds(B, PACKAGE.sha256))
+        self.feeder.heard(A, PACKAGE.sha256, Round.WANTED)
         self.assertFalse(self.feeder.feeds(A, PACKAGE.sha256))
         self.assertEqual(self.broken, [])
 

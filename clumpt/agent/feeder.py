@@ -94,8 +94,8 @@ class Feeder:
             self._offers[digest].came(peer, index, self._clock.seconds())
 
     def feeds(self, peer: PeerName, digest: Digest) -> bool:
-        """Did C{peer} ask to be fed a package?"""
-        return digest in self._offers and peer in self._offers[digest].ring.eaters
+        """Is C{peer} the one to whom a package goes on from here?  Not who is fed as there is time."""
+        return digest in self._offers and self._offers[digest].follower == peer
 
     def lost(self, peer: PeerName) -> None:
         """The link to C{peer} is gone: what it was fed does not go round any more."""
