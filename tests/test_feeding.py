@@ -17,7 +17,7 @@ from clumpt.agent.known import REMEMBERED
 from clumpt.agent.manners import Manners
 from clumpt.agent.offers import Offers
 from clumpt.agent.ring import EAGER, Ring
-from clumpt.agent.ringed import BEHIND, DETOUR, GRACE, LAGS, STUCK, Ringed
+from clumpt.agent.ringed import BEHIND, DEEP, DETOUR, GRACE, LAGS, LATE, STUCK, Ringed
 from clumpt.errors import BadDocument
 from clumpt.graph import place_in_ring
 from clumpt.hours import Hours
@@ -81,16 +81,16 @@ class RingedTests(SynchronousTestCase):
 
     def test_keeps_up(self) -> None:
         """Who is fed may be some pieces behind, and may wait for a while."""
-        for index in range(3 * BEHIND):
-            self.ring.came(index, (1 << max(0, index - BEHIND + 1)) - 1, index)
+        for index in range(3 * DEEP):
+            self.ring.came(index, (1 << max(0, index - DEEP + 1)) - 1, index)
         self.assertFalse(self.ring.fails(LAGS, 0, 100))
 
     def test_lags(self) -> None:
         """Who shows none of many pieces, and waits, does not keep up; either alone may be by chance."""
-        for index in range(2 * BEHIND - 1):
+        for index in range(DEEP + LATE - 1):
             self.ring.came(index, 0, 0)
         self.assertFalse(self.ring.fails(LAGS, 0, 0))
-        self.ring.came(2 * BEHIND, 0, 0)
+        self.ring.came(DEEP + LATE, 0, 0)
         self.assertFalse(self.ring.fails(LAGS / 2, 0, 0))
         self.assertTrue(self.ring.fails(LAGS, 0, 0))
 

@@ -8,10 +8,12 @@ from attrs import define, field
 
 from clumpt.model import PeerName
 
-#: If who is fed has none of so many pieces when as many others have come after each, or says nothing ...
-BEHIND = 8
+#: If who is fed has none of so many pieces in a row when so many have come after each, or says nothing ...
+LATE, DEEP = 4, 16
 #: ... and does not show for so many seconds to have one that he was sent, it does not go round.
 LAGS = 0.5
+#: So many pieces ahead, or in a row that are known, are no chance.
+BEHIND = 8
 #: Nor if he does not show that for so long, whatever comes.
 STUCK = 1.0
 #: Nor if nobody asks to be fed within so many seconds after the first piece came by itself.
@@ -71,7 +73,7 @@ class Ringed:
         return True
 
     def _lags(self, waits: float, mute: float) -> bool:
-        return (self._late >= BEHIND or mute >= LAGS) and waits >= LAGS or waits >= STUCK
+        return (self._late >= LATE or mute >= LAGS) and waits >= LAGS or waits >= STUCK
 
     @property
     def closed(self) -> bool:
@@ -93,7 +95,7 @@ class Ringed:
         self.begin(now)
         self._needless = self._needless + 1 if held >> index & 1 else 0
         self._last.append(index)
-        if len(self._last) > BEHIND:
+        if len(self._last) > DEEP:
             self._late = 0 if held >> self._last.popleft() & 1 else self._late + 1
 
     def fails(self, waits: float, mute: float, now: float) -> bool:
