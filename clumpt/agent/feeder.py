@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Protocol
 
 from attrs import define, field
@@ -61,7 +60,7 @@ class Feeder:
     _held: Callable[[Package], Bits]
     rings: set[Digest] = field(factory=set, init=False)
     broken: Callable[[Digest], object] = field(init=False)
-    #: None where it begins: it ends there instead.
+    #: None at a submitter: what does not keep up there is passed by for another one that asked.
     detour: Detour | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -122,7 +121,7 @@ class Feeder:
             peer = offers.hungry
             waits, mute = self._queue.waits(peer) if peer == offers.follower else (0.0, 0.0)
             if peer is not None and self.detour is not None and offers.ring.look(waits, mute, now):
-                self.detour.find(self._packages[digest], peer, partial(getattr, offers.ring, "looks"))
+                self.detour.find(self._packages[digest], peer, offers.ring.looks)
             elif offers.ring.fails(waits, mute, now):
                 self._fails(peer, digest, offers)
             elif peer is not None:

@@ -81,7 +81,7 @@ class Feeds:
     def came(self, peer: PeerName, digest: Digest, useful: bool) -> None:
         """C{peer} sent a piece by itself; raises L{BadDocument} if it does not stop to."""
         known = self._feedings.get(digest)
-        if known is not None and peer in known[1].feeders:
+        if known is not None and peer in known[1].feeders and peer not in known[1].passed:
             known[1].came(useful, self._clock.seconds())
             return
         if digest in self._without:

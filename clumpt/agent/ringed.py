@@ -55,7 +55,6 @@ class Ringed:
             self.eaters.append(peer)
         return []
 
-    @property
     def looks(self) -> bool:
         """Is somebody else looked for, in place of who is fed?"""
         return self._looks is not None
