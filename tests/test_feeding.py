@@ -85,8 +85,22 @@ class RingedTests(SynchronousTestCase):
             self.ring.came(index, (1 << max(0, index - DEEP + 1)) - 1, index)
         self.assertFalse(self.ring.fails(LAGS, 0, 100))
 
+    def test_began_late(self) -> None:
+        """Nor is who began later too far behind, as long as that does not become more."""
+        self.ring = Ringed()
+        for index in range(2 * DEEP):
+            self.ring.came(index, -1, 0)
+        self.ring.feed(A)
+        for index in range(2 * DEEP, 5 * DEEP):
+            self.ring.came(index, (1 << index - 2 * DEEP) - 1, 0)
+        self.assertFalse(self.ring.fails(LAGS, 0, 0))
+        for index in range(5 * DEEP, 6 * DEEP + LATE - 1):
+            self.assertFalse(self.ring.fails(LAGS, 0, 0))
+            self.ring.came(index, (1 << 3 * DEEP - 1) - 1, 0)
+        self.assertTrue(self.ring.fails(LAGS, 0, 0))
+
     def test_lags(self) -> None:
-        """Who shows none of many pieces, and waits, does not keep up; either alone may be by chance."""
+        """Who falls behind by many pieces, and waits, does not keep up; either alone may be by chance."""
         for index in range(DEEP + LATE - 1):
             self.ring.came(index, 0, 0)
         self.assertFalse(self.ring.fails(LAGS, 0, 0))
@@ -99,6 +113,17 @@ class RingedTests(SynchronousTestCase):
         self.ring.begin(0)
         self.assertFalse(self.ring.fails(STUCK - 0.1, 0, 50))
         self.assertTrue(self.ring.fails(STUCK, 0, 50))
+
+    def test_slow_here(self) -> None:
+        """Nothing is said of who is fed by one to whom pieces come slowly; what comes late is for both."""
+        for index in range(BEHIND):
+            self.ring.came(index, 0, index)
+            self.assertFalse(self.ring.look(STUCK, STUCK, index))
+        self.assertFalse(self.ring.fails(BEHIND - 2, STUCK, BEHIND))
+        self.assertTrue(self.ring.fails(BEHIND - 1, STUCK, BEHIND))
+        for index in range(BEHIND):
+            self.ring.came(index, 0, 100 + index * STUCK / BEHIND)
+        self.assertTrue(self.ring.fails(STUCK, 0, 1000), "it came fast, and nothing comes any more")
 
     def test_nobody(self) -> None:
         """If nobody asks to be fed, there is a gap in the ring."""
@@ -206,6 +231,10 @@ class FeederTests(SynchronousTestCase):
         self.feeder.came(C, PACKAGE.sha256, index)
         self.feeder.go_on(self.clock.seconds())
 
+    def many_came(self) -> None:
+        for index in range(BEHIND):
+            self.came(index)
+
     def test_passed_on(self) -> None:
         """What comes by itself goes on to who asked first, the oldest piece first; never back."""
         self.offers.saw(C, NONE)
@@ -255,7 +284,7 @@ class FeederTests(SynchronousTestCase):
     def test_lags(self) -> None:
         """If who is fed does not take it, and nobody can be fed in its place, it is over."""
         self.feeder.heard(A, PACKAGE.sha256, Round.WANTED)
-        self.came(0)
+        self.many_came()
         self.waited[A] = 2
         self.feeder.go_on(0)
         self.assertEqual((self.ways, self.broken), ([(A, True)], []))
@@ -265,9 +294,9 @@ class FeederTests(SynchronousTestCase):
     def test_detour(self) -> None:
         """Who asks in its place is fed all that it lacks, and who did not keep up is told."""
         self.feeder.heard(A, PACKAGE.sha256, Round.WANTED)
-        self.came(0)
+        self.many_came()
         self.waited[A] = 2
-        self.came(1)
+        self.came(BEHIND)
         self.queued.clear()
         self.feeder.heard(B, PACKAGE.sha256, Round.WANTED)
         self.feeder.go_on(1)
@@ -417,19 +446,20 @@ class FeedsTests(SynchronousTestCase):
         self.feeds.begin(PACKAGE, [])
         for _ in range(UNDER_WAY):
             self.feeds.came(B, PACKAGE.sha256, True)
-        self.assertRaises(BadDocument, self.feeds.came, B, PACKAGE.sha256, True)
+            self.feeds.came(B, PACKAGE.sha256, False)
+        self.assertRaises(BadDocument, self.feeds.came, B, PACKAGE.sha256, False)
         for _ in range(2 * UNDER_WAY):
             self.feeds.came(A, PACKAGE.sha256, True)
 
     def test_turn(self) -> None:
         """Who stands before us as well may feed us in place of the first, who is told at once."""
-        self.assertIsNone(self.feeds.turn(B, PACKAGE.sha256), "nothing goes round")
+        self.assertFalse(self.feeds.turn(B, PACKAGE.sha256), "nothing goes round")
         self.feeds.begin(PACKAGE, [])
-        self.assertIsNone(self.feeds.turn(C, PACKAGE.sha256), "a stranger")
+        self.assertFalse(self.feeds.turn(C, PACKAGE.sha256), "a stranger")
         self.feeds.came(A, PACKAGE.sha256, True)
         self.clock.advance(DRY / 2)
         self.said.clear()
-        self.assertEqual(self.feeds.turn(B, PACKAGE.sha256), PACKAGE)
+        self.assertTrue(self.feeds.turn(B, PACKAGE.sha256))
         self.assertEqual(self.said, [(A, Round.WITHOUT)])
         self.clock.advance(DRY / 2)
         self.feeds.look()
@@ -442,6 +472,22 @@ class FeedsTests(SynchronousTestCase):
         self.assertEqual(self.feeds.feeders(PACKAGE.sha256), sorted([A, B]))
         self.clock.advance(DRY / 2)
         self.feeds.look()
+        self.assertEqual(self.over, [PACKAGE.sha256])
+
+    def test_humour(self) -> None:
+        """Who believes to feed us hears what comes, and what it sends is no bad sign; who feeds us stays."""
+        self.assertFalse(self.feeds.humour(B, PACKAGE.sha256), "nothing goes round")
+        self.feeds.begin(PACKAGE, [])
+        self.feeds.came(A, PACKAGE.sha256, True)
+        self.said.clear()
+        self.assertTrue(self.feeds.humour(B, PACKAGE.sha256))
+        self.assertEqual((self.feeds.feeders(PACKAGE.sha256), self.said), (sorted([A, B]), []))
+        for _ in range(2 * VAIN):
+            self.feeds.came(B, PACKAGE.sha256, False)
+        self.feeds.look()
+        self.feeds.lost(B)
+        self.assertEqual(self.over, [])
+        self.feeds.lost(A)
         self.assertEqual(self.over, [PACKAGE.sha256])
 
     def test_left_out(self) -> None:

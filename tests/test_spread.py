@@ -210,6 +210,7 @@ class RingTests(SynchronousTestCase):
         self.held = Bits()
         self.feeders: list[PeerName] = [PeerName("feeder")]
         self.turned: list[PeerName] = []
+        self.humoured: list[PeerName] = []
         self.left: list[tuple[Any, ...]] = []
         uplink = SimpleNamespace(
             arrived=lambda package, index: None,
@@ -222,7 +223,8 @@ class RingTests(SynchronousTestCase):
         fetcher = SimpleNamespace(
             feeds=SimpleNamespace(
                 feeders=lambda digest: self.feeders,
-                turn=lambda peer, digest: self.turned.append(peer) or self.package,
+                turn=lambda peer, digest: self.turned.append(peer) or True,
+                humour=lambda peer, digest: bool(self.feeders) and self.humoured.append(peer) is None,
                 left_out=lambda peer, digest, feeds: self.left.append((peer, feeds)),
             ),
             learn=lambda *words: None,
@@ -295,7 +297,7 @@ class RingTests(SynchronousTestCase):
         """Who is not ahead may believe to feed us, so that it leaves out who lags; we do not turn to it."""
         self.come(0, 1, 2)
         self.invite(BEHIND - 1)
-        self.assertEqual((self.turned, self.other.words), ([], [Round.WANTED]))
+        self.assertEqual((self.turned, self.humoured, self.other.words), ([], ["other"], [Round.WANTED]))
 
     def test_not_fed(self) -> None:
         """Who takes no part says nothing to an invitation, nor if it knows no such package or peer."""

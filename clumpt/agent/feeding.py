@@ -32,7 +32,7 @@ class Feeding:
 
     @ivar feeder: the peer before us in the ring.
     @ivar submitters: they feed whom they like.
-    @ivar passed: who fed us before, and may not know yet that somebody else does.
+    @ivar passed: who fed us before and may not know yet that somebody else does, or believes to feed us.
     """
 
     feeder: PeerName | None = field(default=None, init=False)

@@ -89,7 +89,7 @@ class Feeds:
             if useful and self.waits(digest):
                 self._without[digest] = self._clock.seconds()
             return
-        self._strays[peer] += 1
+        self._strays[peer] += not useful
         if self._strays[peer] > UNDER_WAY:
             raise BadDocument("it sends pieces that nobody wants")
 
@@ -98,17 +98,28 @@ class Feeds:
         known = self._feedings.get(digest)
         return known[1].feeders if known is not None and known[1].goes else ()
 
-    def turn(self, peer: PeerName, digest: Digest) -> Package | None:
-        """C{peer} would feed us a package in place of the one before us: it, if that is welcome."""
+    def turn(self, peer: PeerName, digest: Digest) -> bool:
+        """C{peer} would feed us a package in place of the one before us: is that welcome?"""
         package, feeding = self._feedings.get(digest, (None, None))
         if package is None or feeding is None or peer not in self._nearest(package):
-            return None
+            return False
         former, links = feeding.feeder, self._links()
         feeding.turn(peer, self._clock.seconds())
         if former is not None and former in links:
             # It may hear this from us long before it hears it from who feeds us now.
             links[former].feed(digest, Round.WITHOUT, 0)
-        return package
+        return True
+
+    def humour(self, peer: PeerName, digest: Digest) -> bool:
+        """
+        Let C{peer} believe that it feeds us, if we are fed: so it leaves out who does not keep up.
+
+        It hears what comes here, or it would send that again, and take our silence for a bad sign.
+        """
+        if not self.feeders(digest):
+            return False
+        self._feedings[digest][1].passed.add(peer)
+        return True
 
     def left_out(self, peer: PeerName, digest: Digest, feeds: bool) -> None:
         """C{peer}, whom we feed or who feeds us, says that it goes round without us."""
@@ -154,6 +165,7 @@ class Feeds:
             if peer == feeding.feeder:
                 self.end(package.sha256)
             feeding.submitters.discard(peer)
+            feeding.passed.discard(peer)
 
     def end(self, digest: Digest) -> None:
         """This package does not go round any more: all who are linked hear it, if it did until now."""

@@ -8,13 +8,13 @@ from attrs import define, field
 
 from clumpt.model import PeerName
 
-#: If who is fed has none of so many pieces in a row when so many have come after each, or says nothing ...
-LATE, DEEP = 4, 16
-#: ... and does not show for so many seconds to have one that he was sent, it does not go round.
+#: If who is fed lacks so many more pieces than it did at best, so many times in a row, or says nothing ...
+DEEP, LATE = 16, 4
+#: ... and does not show for so many seconds to have one that it was sent, it does not go round.
 LAGS = 0.5
-#: So many pieces ahead, or in a row that are known, are no chance.
+#: So many pieces ahead, or in a row that are known, are no chance; fewer that came tell nothing about a rate.
 BEHIND = 8
-#: Nor if he does not show that for so long, whatever comes.
+#: Nor if it does not show that for so long, whatever comes.
 STUCK = 1.0
 #: Nor if nobody asks to be fed within so many seconds after the first piece came by itself.
 GRACE = 1.0
@@ -39,8 +39,12 @@ class Ringed:
     _looks: float | None = field(default=None, init=False)
     _looked: bool = field(default=False, init=False)
     _since: float = field(default=0.0, init=False)
-    _last: deque[int] = field(factory=deque, init=False)
-    #: Pieces in a row that who is fed did not have by the time, or had before.
+    #: The pieces that came by themselves, and how few of them who is fed lacked at best.
+    _came: int = field(default=0, init=False)
+    _best: int | None = field(default=None, init=False)
+    #: When the last pieces came.
+    _times: deque[float] = field(factory=lambda: deque(maxlen=BEHIND), init=False)
+    #: Pieces in a row after which who is fed was too far behind, or which it had before.
     _late: int = field(default=0, init=False)
     _needless: int = field(default=0, init=False)
 
@@ -48,10 +52,11 @@ class Ringed:
         """C{peer} wants to be fed; returns those in whose place it is."""
         if self._looks is not None:
             passed, self.eaters = [one for one in self.eaters if one != peer], [peer]
-            self._looks, self._late = None, 0
-            self._last.clear()
+            self._looks, self._late, self._best = None, 0, None
             return passed
         if not self.over and peer not in self.eaters:
+            if not self.eaters:
+                self._best = None
             self.eaters.append(peer)
         return []
 
@@ -72,7 +77,18 @@ class Ringed:
         return True
 
     def _lags(self, waits: float, mute: float) -> bool:
-        return (self._late >= LATE or mute >= LAGS) and waits >= LAGS or waits >= STUCK
+        lags = (self._late >= LATE or mute >= LAGS) and waits >= LAGS or waits >= STUCK
+        return lags and not self._slow_here(waits)
+
+    def _slow_here(self, waits: float) -> bool:
+        """
+        Does it take longer than that until some pieces come here?
+
+        Then it is our own link that is slow, most likely: who is before us has to find that out, and
+        nobody is to suffer from what we do not hear in time.
+        """
+        times = self._times
+        return bool(times) and (len(times) < BEHIND or times[-1] - times[0] > waits)
 
     @property
     def closed(self) -> bool:
@@ -93,9 +109,12 @@ class Ringed:
         """Piece C{index} came by itself; C{held} has who is fed, as a bit field."""
         self.begin(now)
         self._needless = self._needless + 1 if held >> index & 1 else 0
-        self._last.append(index)
-        if len(self._last) > DEEP:
-            self._late = 0 if held >> self._last.popleft() & 1 else self._late + 1
+        self._times.append(now)
+        self._came |= 1 << index
+        lacks = (self._came & ~held).bit_count()
+        # Who began later stays behind, though it keeps up.
+        self._best = lacks if self._best is None else min(self._best, lacks)
+        self._late = self._late + 1 if lacks >= self._best + DEEP else 0
 
     def fails(self, waits: float, mute: float, now: float) -> bool:
         """Is there nobody to feed, or one that does not take what comes?  See L{look}."""

@@ -252,8 +252,8 @@ class Spread:
         """
         digest, feeds = package.sha256, self._fetcher.feeds
         ahead = known.pieces.get(digest, NONE).value & ~self._server.held(package).value
-        behind = ahead.bit_count() >= BEHIND
-        if (feeds.turn(known.link.peer, digest) is not None) if behind else feeds.feeders(digest):
+        welcome = feeds.turn if ahead.bit_count() >= BEHIND else feeds.humour
+        if welcome(known.link.peer, digest):
             self.show(known.link.peer, package)
             known.link.feed(digest, Round.WANTED, package.pieces.size)
 
