@@ -9,15 +9,15 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from clumpt.agent import feeding, ringed
+from clumpt.agent import ringed
 from clumpt.agent.feeder import QUEUED, Feeder
-from clumpt.agent.feeding import DRY, FIRST, VAIN, Feeding
+from clumpt.agent.feeding import DRY, FIRST, GAPS, VAIN, Feeding
 from clumpt.agent.feeds import HASTY, LEAST, MODEST, UNDER_WAY, Feeds
 from clumpt.agent.known import REMEMBERED
 from clumpt.agent.manners import Manners
 from clumpt.agent.offers import Offers
 from clumpt.agent.ring import EAGER, Ring
-from clumpt.agent.ringed import BEHIND, DEEP, DETOUR, GRACE, LAGS, LATE, STUCK, Ringed
+from clumpt.agent.ringed import BEHIND, DEEP, DEEPEST, DETOUR, GRACE, LAGS, LATE, STUCK, Ringed
 from clumpt.errors import BadDocument
 from clumpt.graph import place_in_ring
 from clumpt.hours import Hours
@@ -60,7 +60,15 @@ class FeedingTests(SynchronousTestCase):
         self.assertTrue(self.feeding.fails(1.0 + DRY))
         for number in range(40):
             self.feeding.came(True, 2.0 * number)
-        self.assertFalse(self.feeding.fails(78 + feeding.GAPS))
+        self.assertFalse(self.feeding.fails(78 + GAPS))
+
+    def test_slow_from_the_begin(self) -> None:
+        """Over a slow link no piece comes for long, even at first."""
+        self.feeding.begin([A], [], 0)
+        self.feeding.came(True, 0)
+        self.feeding.came(True, 1)
+        self.assertFalse(self.feeding.fails(1 + GAPS - 0.1))
+        self.assertTrue(self.feeding.fails(1 + GAPS))
 
     def test_in_vain(self) -> None:
         """Pieces that are here already are a sign that it does not work."""
@@ -78,34 +86,46 @@ class RingedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.ring = Ringed()
         self.ring.feed(A)
+        self.index, self.held = 0, 0.0
+
+    def fed(self, count: int, share: float) -> None:
+        """So many pieces come, and who is fed shows a share of that many more."""
+        for _ in range(count):
+            self.held += share
+            self.ring.came(self.index, (1 << int(self.held)) - 1, 0)
+            self.index += 1
 
     def test_keeps_up(self) -> None:
         """Who is fed may be some pieces behind, and may wait for a while."""
-        for index in range(3 * DEEP):
-            self.ring.came(index, (1 << max(0, index - DEEP + 1)) - 1, index)
+        self.fed(2, 0)
+        self.fed(5 * DEEP, 1)
         self.assertFalse(self.ring.fails(LAGS, 0, 100))
 
     def test_began_late(self) -> None:
         """Nor is who began later too far behind, as long as that does not become more."""
         self.ring = Ringed()
-        for index in range(2 * DEEP):
+        for index in range(2 * DEEPEST):
             self.ring.came(index, -1, 0)
+        self.index = 2 * DEEPEST
         self.ring.feed(A)
-        for index in range(2 * DEEP, 5 * DEEP):
-            self.ring.came(index, (1 << index - 2 * DEEP) - 1, 0)
+        self.fed(2 * DEEPEST, 1)
         self.assertFalse(self.ring.fails(LAGS, 0, 0))
-        for index in range(5 * DEEP, 6 * DEEP + LATE - 1):
-            self.assertFalse(self.ring.fails(LAGS, 0, 0))
-            self.ring.came(index, (1 << 3 * DEEP - 1) - 1, 0)
+        self.fed(DEEP + LATE, 0)
         self.assertTrue(self.ring.fails(LAGS, 0, 0))
 
     def test_lags(self) -> None:
-        """Who falls behind by many pieces, and waits, does not keep up; either alone may be by chance."""
-        for index in range(DEEP + LATE - 1):
-            self.ring.came(index, 0, 0)
+        """Who shows nothing of many pieces, and waits, does not keep up; either alone may be by chance."""
+        self.fed(DEEP + LATE - 1, 0)
         self.assertFalse(self.ring.fails(LAGS, 0, 0))
-        self.ring.came(DEEP + LATE, 0, 0)
+        self.fed(1, 0)
         self.assertFalse(self.ring.fails(LAGS / 2, 0, 0))
+        self.assertTrue(self.ring.fails(LAGS, 0, 0))
+
+    def test_half(self) -> None:
+        """Half the rate is not enough for ever, but for a while."""
+        self.fed(2 * DEEPEST - LATE, 0.5)
+        self.assertFalse(self.ring.fails(LAGS, 0, 0))
+        self.fed(2 * LATE, 0.5)
         self.assertTrue(self.ring.fails(LAGS, 0, 0))
 
     def test_stuck(self) -> None:
@@ -475,7 +495,7 @@ class FeedsTests(SynchronousTestCase):
         self.assertEqual(self.over, [PACKAGE.sha256])
 
     def test_humour(self) -> None:
-        """Who believes to feed us hears what comes, and what it sends is no bad sign; who feeds us stays."""
+        """Who is not ahead hears what comes, and what it sends is no bad sign; who feeds us stays."""
         self.assertFalse(self.feeds.humour(B, PACKAGE.sha256), "nothing goes round")
         self.feeds.begin(PACKAGE, [])
         self.feeds.came(A, PACKAGE.sha256, True)
@@ -488,6 +508,22 @@ class FeedsTests(SynchronousTestCase):
         self.feeds.lost(B)
         self.assertEqual(self.over, [])
         self.feeds.lost(A)
+        self.assertEqual(self.over, [PACKAGE.sha256])
+
+    def test_ahead_later(self) -> None:
+        """Once it sends what is of use, it feeds us, in place of the one before us."""
+        self.feeds.begin(PACKAGE, [])
+        self.feeds.came(A, PACKAGE.sha256, True)
+        self.feeds.humour(B, PACKAGE.sha256)
+        self.said.clear()
+        self.feeds.came(B, PACKAGE.sha256, True)
+        self.assertEqual(self.said, [(A, Round.WITHOUT)])
+        for _ in range(2 * VAIN):
+            self.feeds.came(A, PACKAGE.sha256, False)
+        self.feeds.lost(A)
+        self.feeds.look()
+        self.assertEqual(self.over, [])
+        self.feeds.lost(B)
         self.assertEqual(self.over, [PACKAGE.sha256])
 
     def test_left_out(self) -> None:

@@ -32,12 +32,14 @@ class Feeding:
 
     @ivar feeder: the peer before us in the ring.
     @ivar submitters: they feed whom they like.
-    @ivar passed: who fed us before and may not know yet that somebody else does, or believes to feed us.
+    @ivar passed: who fed us before, and may not know yet that somebody else does.
+    @ivar spare: who would feed us, but was not ahead of us.
     """
 
     feeder: PeerName | None = field(default=None, init=False)
     submitters: set[PeerName] = field(factory=set, init=False)
     passed: set[PeerName] = field(factory=set, init=False)
+    spare: set[PeerName] = field(factory=set, init=False)
     _vain: int = field(default=0, init=False)
     #: When somebody was asked first, and when a piece came last.
     _begun: float = field(default=0.0, init=False)
@@ -63,6 +65,7 @@ class Feeding:
         """C{peer} is asked in place of the one before us; what it has waiting for us comes in a moment."""
         if self.feeder is not None:
             self.passed.add(self.feeder)
+        self.spare.discard(peer)
         self.feeder, self._begun, self._vain = peer, now, 0
         if self._came is not None:
             self._came = now
@@ -76,12 +79,13 @@ class Feeding:
     def feeders(self) -> Collection[PeerName]:
         """All who were asked, in a lasting order."""
         before = {self.feeder} if self.feeder is not None else set()
-        return sorted(self.submitters | self.passed | before)
+        return sorted(self.submitters | self.passed | self.spare | before)
 
     def came(self, useful: bool, now: float) -> None:
         """A piece came that was not asked for by itself."""
         if self._came is not None:
-            self._gap += SMOOTH * (now - self._came - self._gap)
+            gap = now - self._came
+            self._gap += SMOOTH * (gap - self._gap) if self._gap else gap
         self._came = now
         self._vain += not useful
 

@@ -81,7 +81,10 @@ class Feeds:
     def came(self, peer: PeerName, digest: Digest, useful: bool) -> None:
         """C{peer} sent a piece by itself; raises L{BadDocument} if it does not stop to."""
         known = self._feedings.get(digest)
-        if known is not None and peer in known[1].feeders and peer not in known[1].passed:
+        if known is not None and peer in known[1].spare and useful:
+            # It is ahead by now: the one before us does not keep up.
+            self.turn(peer, digest)
+        if known is not None and peer in known[1].feeders and peer not in known[1].passed | known[1].spare:
             known[1].came(useful, self._clock.seconds())
             return
         if digest in self._without:
@@ -112,13 +115,13 @@ class Feeds:
 
     def humour(self, peer: PeerName, digest: Digest) -> bool:
         """
-        Let C{peer} believe that it feeds us, if we are fed: so it leaves out who does not keep up.
+        C{peer}, who is not ahead, may feed us what it can, if we are fed; so it leaves out who lags.
 
         It hears what comes here, or it would send that again, and take our silence for a bad sign.
         """
         if not self.feeders(digest):
             return False
-        self._feedings[digest][1].passed.add(peer)
+        self._feedings[digest][1].spare.add(peer)
         return True
 
     def left_out(self, peer: PeerName, digest: Digest, feeds: bool) -> None:
@@ -166,6 +169,7 @@ class Feeds:
                 self.end(package.sha256)
             feeding.submitters.discard(peer)
             feeding.passed.discard(peer)
+            feeding.spare.discard(peer)
 
     def end(self, digest: Digest) -> None:
         """This package does not go round any more: all who are linked hear it, if it did until now."""

@@ -8,8 +8,10 @@ from attrs import define, field
 
 from clumpt.model import PeerName
 
-#: If who is fed lacks so many more pieces than it did at best, so many times in a row, or says nothing ...
-DEEP, LATE = 16, 4
+#: If who is fed had a quarter of so many pieces that came, or lacks so many more than it did at best, ...
+DEEP, DEEPEST = 16, 48
+#: ... after so many pieces in a row; or if it says nothing ...
+LATE = 4
 #: ... and does not show for so many seconds to have one that it was sent, it does not go round.
 LAGS = 0.5
 #: So many pieces ahead, or in a row that are known, are no chance; fewer that came tell nothing about a rate.
@@ -39,8 +41,9 @@ class Ringed:
     _looks: float | None = field(default=None, init=False)
     _looked: bool = field(default=False, init=False)
     _since: float = field(default=0.0, init=False)
-    #: The pieces that came by themselves, and how few of them who is fed lacked at best.
+    #: The pieces that came by themselves; how many of them who is fed lacked by the last, and at best.
     _came: int = field(default=0, init=False)
+    _lacked: deque[int] = field(factory=lambda: deque(maxlen=DEEP), init=False)
     _best: int | None = field(default=None, init=False)
     #: When the last pieces came.
     _times: deque[float] = field(factory=lambda: deque(maxlen=BEHIND), init=False)
@@ -52,13 +55,19 @@ class Ringed:
         """C{peer} wants to be fed; returns those in whose place it is."""
         if self._looks is not None:
             passed, self.eaters = [one for one in self.eaters if one != peer], [peer]
-            self._looks, self._late, self._best = None, 0, None
+            self._looks = None
+            self._begin_with()
             return passed
         if not self.over and peer not in self.eaters:
             if not self.eaters:
-                self._best = None
+                self._begin_with()
             self.eaters.append(peer)
         return []
+
+    def _begin_with(self) -> None:
+        """Somebody else is fed; who begins late stays behind, though it keeps up."""
+        self._late, self._best = 0, None
+        self._lacked.clear()
 
     def looks(self) -> bool:
         """Is somebody else looked for, in place of who is fed?"""
@@ -112,9 +121,11 @@ class Ringed:
         self._times.append(now)
         self._came |= 1 << index
         lacks = (self._came & ~held).bit_count()
-        # Who began later stays behind, though it keeps up.
         self._best = lacks if self._best is None else min(self._best, lacks)
-        self._late = self._late + 1 if lacks >= self._best + DEEP else 0
+        # Half the rate for a moment is a packet that was lost; a quarter of it is a slow link.
+        slow = len(self._lacked) == DEEP and lacks - self._lacked[0] >= DEEP * 3 // 4
+        self._lacked.append(lacks)
+        self._late = self._late + 1 if slow or lacks >= self._best + DEEPEST else 0
 
     def fails(self, waits: float, mute: float, now: float) -> bool:
         """Is there nobody to feed, or one that does not take what comes?  See L{look}."""
