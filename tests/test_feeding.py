@@ -121,11 +121,14 @@ class RingedTests(SynchronousTestCase):
         self.assertFalse(self.ring.fails(LAGS / 2, 0, 0))
         self.assertTrue(self.ring.fails(LAGS, 0, 0))
 
-    def test_half(self) -> None:
-        """Half the rate is not enough for ever, but for a while."""
-        self.fed(2 * DEEPEST - LATE, 0.5)
+    def test_quarter(self) -> None:
+        """A quarter of the rate is not enough for ever, but for a while; a tenth is not."""
+        self.fed(DEEPEST, 0.25)
         self.assertFalse(self.ring.fails(LAGS, 0, 0))
-        self.fed(2 * LATE, 0.5)
+        self.fed(DEEPEST, 0.25)
+        self.assertTrue(self.ring.fails(LAGS, 0, 0))
+        self.setUp()
+        self.fed(2 * DEEP, 0.1)
         self.assertTrue(self.ring.fails(LAGS, 0, 0))
 
     def test_stuck(self) -> None:

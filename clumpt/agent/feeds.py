@@ -20,7 +20,7 @@ LEAST = 12
 #: Pieces from one peer that nobody wants may be under way; more break a rule.
 UNDER_WAY = 64
 #: Seconds without a piece after which who is left out asks for some by itself; the same once a peer has all.
-MODEST, HASTY = 30.0, 1.0
+MODEST, HASTY = 30.0, 0.3
 
 
 @define(eq=False)

@@ -8,7 +8,7 @@ from attrs import define, field
 
 from clumpt.model import PeerName
 
-#: If who is fed had a quarter of so many pieces that came, or lacks so many more than it did at best, ...
+#: If who is fed had hardly an eighth of so many pieces that came, or lacks so many more than it did at best, ...
 DEEP, DEEPEST = 16, 48
 #: ... after so many pieces in a row; or if it says nothing ...
 LATE = 4
@@ -122,8 +122,8 @@ class Ringed:
         self._came |= 1 << index
         lacks = (self._came & ~held).bit_count()
         self._best = lacks if self._best is None else min(self._best, lacks)
-        # Half the rate for a moment is a packet that was lost; a quarter of it is a slow link.
-        slow = len(self._lacked) == DEEP and lacks - self._lacked[0] >= DEEP * 3 // 4
+        # A quarter of the rate, for a while, may be a packet that was lost; a tenth of it is a slow link.
+        slow = len(self._lacked) == DEEP and lacks - self._lacked[0] >= DEEP * 7 // 8
         self._lacked.append(lacks)
         self._late = self._late + 1 if slow or lacks >= self._best + DEEPEST else 0
 
