@@ -263,6 +263,22 @@ class RosterTests(SynchronousTestCase):
             self.successResultOf(roster.locate(name))
         self.assertEqual(len(roster._callers), MOST_CALLERS)
 
+    def test_dismissed_neighbours(self) -> None:
+        """Whom a refresh looked up is not looked up again, but the next time."""
+        asked: list[PeerName] = []
+        look_up = MemoryDirectory.peer
+        self.patch(MemoryDirectory, "peer", lambda one, name: asked.append(name) or look_up(one, name))
+        self.enrol("node001", "node002", "node003")
+        self.enrol("node004")
+        roster = self.roster()
+        names = [PeerName(f"node00{number}") for number in (2, 3, 4)]
+        self.successResultOf(roster.refresh())
+        self.assertEqual(asked, ["node001", "node002", "node003"])
+        self.assertEqual(self.successResultOf(roster.dismissed(names)), ["node003"])
+        self.assertEqual(asked[3:], ["node004"])
+        self.enrol("node003")
+        self.assertEqual(self.successResultOf(roster.dismissed(names)), [])
+
     def test_dismissed(self) -> None:
         """Who was removed from the directory is found out; nobody is while it cannot be asked."""
         roster = self.roster()

@@ -59,6 +59,8 @@ class Roster:
     _policies: Collection[Group] = field(default=(), init=False)
     _neighbours: dict[PeerName, Peer] = field(factory=dict, init=False)
     _members: dict[PeerName, Peer] = field(factory=dict, init=False)
+    #: What the last refresh found of those whom it looked up, until L{dismissed} has used it.
+    _fresh: dict[PeerName, Peer | None] = field(factory=dict, init=False)
     #: Those who know us, while we do not know them: they linked to us.
     _callers: dict[PeerName, Peer] = field(factory=dict, init=False)
     _log = Logger()
@@ -165,8 +167,8 @@ class Roster:
                 f"the directory has no peer {self.name}: enrol it with clumptconf add {self.name}"
             )
         await self._learn_roots()
-        found = [await self._directory.peer(name) for name in me.neighbours]
-        neighbours = [peer for peer in found if peer is not None]
+        self._fresh = {name: await self._directory.peer(name) for name in me.neighbours}
+        neighbours = [peer for peer in self._fresh.values() if peer is not None]
         groups = await self._directory.groups()
         self._adopt(settings, me, neighbours)
         self._policies = groups
@@ -238,11 +240,16 @@ class Roster:
 
     @deferred
     async def dismissed(self, peers: Collection[PeerName]) -> Collection[PeerName]:
-        """Those of C{peers} that are not in the directory any more; none while it cannot be asked."""
+        """
+        Those of C{peers} that are not in the directory any more; none while it cannot be asked.
+
+        Whom L{refresh} looked up just before is not looked up again.
+        """
         gone = []
+        fresh, self._fresh = self._fresh, {}
         for name in peers:
             try:
-                peer = await self._directory.peer(bearer(name))
+                peer = fresh[name] if name in fresh else await self._directory.peer(bearer(name))
             except ClumptError as trouble:
                 self._log.debug(
                     "cannot ask whether {peer} is still there: {trouble}", peer=name, trouble=trouble
