@@ -60,6 +60,8 @@ $(VENV)/.system: .ci/system-packages
 
 $(READY): $(VENV)/.system setup.cfg setup.py
 	$(PIP_QUIETLY) $(PYTHON) -m pip install -q -e '.[admin,test]'
+	@# As an installation has it: or each of many daemons compiles everything, where Python may not keep that.
+	@$(PYTHON) -m compileall -q clumpt
 	@touch $@
 
 $(WITH_DOCS): $(READY)
