@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from attrs import frozen
@@ -296,6 +296,13 @@ MUTANTS = (
         ("tests.test_graph",),
     ),
     Mutant(
+        "who is slow itself blames the next one",
+        "clumpt/agent/ringed.py",
+        "return lags and not self._slow_here(waits)",
+        "return lags",
+        ("tests.test_feeding",),
+    ),
+    Mutant(
         "nobody looks for a way round a slow peer",
         "clumpt/agent/ringed.py",
         "        if not self.goes or self._looked or not",
@@ -339,19 +346,25 @@ def noticed(mutant: Mutant, folder: Path) -> bool:
         raise SystemExit(f"{mutant.name}: {mutant.file} has changed, this mutant has to follow")
     path.write_text(text.replace(mutant.old, mutant.new))
     try:
+        return not passed(mutant.tests, folder)
+    finally:
+        path.write_text(text)
+
+
+def passed(tests: Iterable[str], folder: Path) -> bool:
+    """Do these tests pass in the copy in C{folder}, and end?"""
+    try:
         done = subprocess.run(
-            [sys.executable, "-m", "twisted.trial", "--exitfirst", *mutant.tests],
+            [sys.executable, "-m", "twisted.trial", "--exitfirst", *tests],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(folder), "CLUMPT_SEEDS": SEEDS},
             timeout=LONGEST,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        return done.returncode != 0
     except subprocess.TimeoutExpired:
-        return True
-    finally:
-        path.write_text(text)
+        return False
+    return done.returncode == 0
 
 
 def main(names: list[str]) -> int:
@@ -361,6 +374,10 @@ def main(names: list[str]) -> int:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         list(copied(folder))
+        for tests in sorted({mutant.tests for mutant in chosen}):
+            if not passed(tests, folder):
+                # Else every mutant would seem to be noticed.
+                raise SystemExit(f"{', '.join(tests)}: fails before anything is broken")
         for mutant in chosen:
             began = time.monotonic()
             found = noticed(mutant, folder)
