@@ -277,6 +277,20 @@ class UplinkTests(SynchronousTestCase):
         self.clock.pump([LOOK] * (1 + round(CLOGGED_AT_LEAST / LOOK)))
         self.assertEqual(later, [b"data"])
 
+    def test_many_of_a_silent_peer(self) -> None:
+        """Who hears that one request is given up may take back another, or go on with what waits."""
+        self.uplink.saw(A, self.package, NONE)
+        for index in range(WINDOW):
+            self.ask(A, index)
+        for taken_back in (False, True):
+            first = self.uplink.ask(A, self.package, WINDOW, lambda: b"data")
+            results = self.ask(A, WINDOW + 1)
+            then = self.answer.cancel if taken_back else self.uplink.go_on
+            first.addErrback(lambda failure, then=then: then())
+            self.uplink._expect_nothing(A)
+            self.assertEqual(len(results), 1)
+        self.assertEqual(self.uplink.queued(A), 0)
+
     def test_says_nothing(self) -> None:
         """Who takes and says nothing is as good as gone; what it was promised is for others meanwhile."""
         self.uplink.saw(A, self.package, NONE)

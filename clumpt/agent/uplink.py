@@ -204,8 +204,7 @@ class Uplink:
 
     def queue(self, peer: PeerName, package: Package, index: int) -> None:
         """Let a piece wait that C{peer} did not ask for."""
-        request = unasked(peer, package, index, self._read, self._links, self._reactor.seconds())
-        self._waiting.append(request)
+        self._waiting.append(unasked(peer, package, index, self._read, self._links, self._reactor.seconds()))
 
     def spare(self, digest: Digest) -> None:
         """None of a package need be sent but what was asked for."""
@@ -377,15 +376,16 @@ class Uplink:
                 self._expect_nothing(peer)
 
     def _expect_nothing(self, peer: PeerName) -> None:
-        """C{peer} is silent."""
+        """C{peer} is silent; who hears that of one request may take back others, or go on with them."""
         self._unheard.pop(peer, None)
         self._offered.pop(peer, None)
         for offers in self._offers.values():
             offers.silent(peer)
-        for queue in (self._waiting, self._early):
-            for request in [one for one in queue if one.peer == peer]:
-                queue.remove(request)
-                request.answer.errback(Busy(SILENT))
+        for request in [one for one in (*self._waiting, *self._early) if one.peer == peer]:
+            for queue in (self._waiting, self._early):
+                if request in queue:
+                    queue.remove(request)
+                    request.answer.errback(Busy(SILENT))
 
     def _owing(self, peer: PeerName, now: float) -> float:
         """Since when C{peer} owes us a word; C{now} if it does not."""
