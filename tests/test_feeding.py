@@ -497,6 +497,23 @@ class FeedsTests(SynchronousTestCase):
         self.feeds.look()
         self.assertEqual(self.over, [PACKAGE.sha256])
 
+    def test_turn_back(self) -> None:
+        """Who fed us before may do so again; who does so anyhow is not told that it is left out."""
+        self.feeds.begin(PACKAGE, [])
+        self.feeds.came(A, PACKAGE.sha256, True)
+        self.said.clear()
+        self.assertTrue(self.feeds.turn(A, PACKAGE.sha256))
+        self.assertEqual(self.said, [])
+        for peer in (B, A):
+            self.assertTrue(self.feeds.turn(peer, PACKAGE.sha256))
+        self.assertEqual(self.said, [(A, Round.WITHOUT), (B, Round.WITHOUT)])
+        self.feeds.humour(A, PACKAGE.sha256)
+        self.clock.advance(DRY * 0.9)
+        self.feeds.came(A, PACKAGE.sha256, True)
+        self.clock.advance(DRY * 0.9)
+        self.feeds.look()
+        self.assertEqual(self.over, [])
+
     def test_humour(self) -> None:
         """Who is not ahead hears what comes, and what it sends is no bad sign; who feeds us stays."""
         self.assertFalse(self.feeds.humour(B, PACKAGE.sha256), "nothing goes round")

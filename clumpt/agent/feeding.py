@@ -81,6 +81,10 @@ class Feeding:
         before = {self.feeder} if self.feeder is not None else set()
         return sorted(self.submitters | self.passed | self.spare | before)
 
+    def feeds(self, peer: PeerName) -> bool:
+        """Is C{peer} to feed us, as far as we know, and not another one in its place?"""
+        return peer == self.feeder or peer in self.submitters
+
     def came(self, useful: bool, now: float) -> None:
         """A piece came that was not asked for by itself."""
         if self._came is not None:

@@ -80,12 +80,12 @@ class Feeds:
 
     def came(self, peer: PeerName, digest: Digest, useful: bool) -> None:
         """C{peer} sent a piece by itself; raises L{BadDocument} if it does not stop to."""
-        known = self._feedings.get(digest)
-        if known is not None and peer in known[1].spare and useful:
+        _, feeding = self._feedings.get(digest, (None, None))
+        if feeding is not None and useful and peer in feeding.spare:
             # It is ahead by now: the one before us does not keep up.
             self.turn(peer, digest)
-        if known is not None and peer in known[1].feeders and peer not in known[1].passed | known[1].spare:
-            known[1].came(useful, self._clock.seconds())
+        if feeding is not None and feeding.feeds(peer):
+            feeding.came(useful, self._clock.seconds())
             return
         if digest in self._without:
             # Of all who were asked, one may have time.
@@ -107,6 +107,8 @@ class Feeds:
         if package is None or feeding is None or peer not in self._nearest(package):
             return False
         former, links = feeding.feeder, self._links()
+        if peer == former:
+            return True
         feeding.turn(peer, self._clock.seconds())
         if former is not None and former in links:
             # It may hear this from us long before it hears it from who feeds us now.

@@ -14,14 +14,14 @@ DEEP, DEEPEST = 16, 48
 LATE = 4
 #: ... and does not show for so many seconds to have one that it was sent, it does not go round.
 LAGS = 0.5
-#: So many pieces ahead, or in a row that are known, are no chance; fewer that came tell nothing about a rate.
-BEHIND = 8
 #: Nor if it does not show that for so long, whatever comes.
 STUCK = 1.0
 #: Nor if nobody asks to be fed within so many seconds after the first piece came by itself.
 GRACE = 1.0
 #: So many seconds has another one to ask to be fed in place of one that does not keep up.
 DETOUR = 0.7
+#: So many pieces ahead, or in a row that are known, are no chance; fewer that came tell nothing about a rate.
+BEHIND = 8
 
 
 @define
@@ -56,15 +56,15 @@ class Ringed:
         if self._looks is not None:
             passed, self.eaters = [one for one in self.eaters if one != peer], [peer]
             self._looks = None
-            self._begin_with()
+            self._begin_anew()
             return passed
         if not self.over and peer not in self.eaters:
             if not self.eaters:
-                self._begin_with()
+                self._begin_anew()
             self.eaters.append(peer)
         return []
 
-    def _begin_with(self) -> None:
+    def _begin_anew(self) -> None:
         """Somebody else is fed; who begins late stays behind, though it keeps up."""
         self._late, self._best = 0, None
         self._lacked.clear()
