@@ -300,7 +300,7 @@ MUTANTS = (
         "clumpt/agent/ringed.py",
         "return lags and not self._slow_here(waits)",
         "return lags",
-        ("tests.test_feeding",),
+        ("tests.test_ringed",),
     ),
     Mutant(
         "nobody looks for a way round a slow peer",
