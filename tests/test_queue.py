@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.job import Agenda
-from clumpt.agent.queue import HELD_PAUSE, Queue
+from clumpt.agent.queue import HELD_PAUSE, MOMENT, Queue
 from clumpt.errors import NotHere
 from clumpt.model import Action, Entry, GroupName, Interrupted, Outcome, PeerName, State
 from clumpt.testing.disk import MemoryDisk
@@ -157,17 +157,29 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(dict(self.journal.states()), {1: State.DONE, 2: State.INTENT})
 
     def test_interrupted_once(self) -> None:
-        """A run that was cut off is run once more if its rule is to rerun."""
+        """A run that was cut off is run once more, in a moment, if its rule is to rerun."""
         self.make(INTERRUPTED, DONE)
         self.submit()
+        self.assertEqual(self.installer.runs, [(1, 1)])
+        self.clock.advance(MOMENT)
         self.assertEqual(self.installer.runs, [(1, 1), (1, 2)])
         self.assertEqual(self.journal.states()[1], State.DONE)
+
+    def test_interrupted_as_all_ends(self) -> None:
+        """When a machine goes down and ends the run, and this peer a moment later, the next start counts it."""
+        self.make(INTERRUPTED)
+        self.submit()
+        self.queue.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.advance(10 * MOMENT)
+        self.assertEqual(self.installer.runs, [(1, 1)])
+        self.assertEqual((self.journal.states()[1], self.journal.attempts(1)), (State.INTENT, 1))
 
     def test_interrupted_twice(self) -> None:
         """Never more than one extra run: after that an administrator decides."""
         self.make(INTERRUPTED)
         self.submit()
-        self.clock.advance(10 * HELD_PAUSE)
+        self.clock.pump([MOMENT, MOMENT, 10 * HELD_PAUSE])
         self.queue.wake()
         self.assertEqual(self.installer.runs, [(1, 1), (1, 2)])
         self.assertEqual(self.journal.states()[1], State.HELD)
@@ -176,6 +188,7 @@ class QueueTests(SynchronousTestCase):
         """A run that was cut off is not repeated if its rule is to hold; a retry by order goes on."""
         self.make(INTERRUPTED, DONE)
         self.submit(interrupted=Interrupted.HOLD)
+        self.clock.advance(MOMENT)
         self.assertEqual(self.installer.runs, [(1, 1)])
         self.submit(retries=1)
         self.assertEqual(self.installer.runs, [(1, 1), (2, 1)])

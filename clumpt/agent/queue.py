@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from clumpt.agent.job import Agenda, Fetch, Run, Settle
-from clumpt.aio import deferred, unattended
+from clumpt.aio import deferred, sleep, unattended
 from clumpt.errors import BadDocument, NotHere, StoreFull, Untrusted
 from clumpt.interfaces import IInstaller, IJournal, IKeyring, IRepository
 from clumpt.model import Entry, Interrupted, Outcome, Package, Seq, State
@@ -25,6 +26,8 @@ INTERRUPTED = "interrupted"
 DAMAGED = "damaged"
 #: ... and when the package manager was locked by somebody else all the time.
 LOCKED = "locked"
+#: Seconds before anything follows from an interruption: what ended the helper may be about to end us, too.
+MOMENT = 1.0
 
 
 @define(eq=False)
@@ -47,6 +50,7 @@ class Queue:
     _changed: Callable[[Seq], None]
     _running: Deferred[None] | None = field(default=None, init=False)
     _again: IDelayedCall | None = field(default=None, init=False)
+    _moment: Deferred[None] | None = field(default=None, init=False)
     _paused: bool = field(default=False, init=False)
     _stopped: bool = field(default=False, init=False)
     _log = Logger()
@@ -73,6 +77,8 @@ class Queue:
         self._stopped = True
         if self._again is not None and self._again.active():
             self._again.cancel()
+        if self._moment is not None:
+            self._moment.cancel()
 
     @deferred
     async def _work(self) -> None:
@@ -117,6 +123,11 @@ class Queue:
         self._agenda.mark(entry.seq, State.INTENT)
         self._changed(entry.seq)
         outcome: Outcome = await self._installer.run(entry, attempt, paths)
+        if outcome.state is State.HELD and outcome.reason.startswith(INTERRUPTED):
+            # When a machine goes down, a second run would be cut off as well, and be the last.
+            self._moment = sleep(self._reactor, MOMENT)
+            with suppress(CancelledError):
+                await self._moment
         if self._stopped:
             # The journal may be closed; the helper's result is adopted at the next start.
             return False

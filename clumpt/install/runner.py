@@ -38,6 +38,14 @@ STAYED_BUSY = 75
 _STILL_BUSY = Outcome(State.HELD, reason="locked: another install is still running on this node")
 _SYSTEMD = Path("/run/systemd/system")
 _SCOPE = ("/usr/bin/systemd-run", "--scope", "--quiet", "--collect")
+#: A machine that goes down waits for the run, as long as systemd waits for anything (reboot.target), instead
+#: of ending it in the middle: the signal says nothing to anybody.  What a run needs stays until it has ended.
+_PATIENT = (
+    "--description=Clumpt: packages are being installed",
+    "--property=KillSignal=SIGCONT",
+    "--property=TimeoutStopSec=30min",
+    "--property=After=basic.target remote-fs.target network.target dbus.service",
+)
 
 
 def outside_service(helper: Sequence[str], uid: int, exists: Callable[[Path], bool]) -> tuple[str, ...]:
@@ -45,10 +53,11 @@ def outside_service(helper: Sequence[str], uid: int, exists: Callable[[Path], bo
     C{helper} so that it is not killed with the daemon's service.
 
     systemd kills the whole control group of a service that stops, sessions of its own included; so the
-    helper needs a scope of its own where systemd runs and we may ask it.
+    helper needs a scope of its own where systemd runs and we may ask it.  Nor is it killed when the machine
+    is told to go down, which waits for it.
     """
     if uid == 0 and exists(_SYSTEMD) and exists(Path(_SCOPE[0])):
-        return (*_SCOPE, "--", *helper)
+        return (*_SCOPE, *_PATIENT, "--", *helper)
     return tuple(helper)
 
 
