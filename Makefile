@@ -8,11 +8,15 @@ PIP_QUIETLY := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 READY := $(VENV)/.ready
 WITH_DOCS := $(VENV)/.docs
 
-.PHONY: test demo sim mutants bench-paper bench-scale bench-race docs config-docs clean
+.PHONY: test test-booted demo sim mutants bench-paper bench-scale bench-race docs config-docs clean
 
 # Checks and all tests; the last line is "N passed, N failed, N skipped".
 test: $(READY)
 	@$(PYTHON) -m tests.runner $(TESTS)
+
+# The services on machines that boot, with a systemd of their own; as root, and it says which packages are missing.
+test-booted: $(READY)
+	$(PYTHON) -m unittest -v tests.booted.service
 
 # A cluster of 20 peers on this machine, in one process, that cleans up after itself.
 demo: $(READY)

@@ -166,7 +166,7 @@ class QueueTests(SynchronousTestCase):
         self.assertEqual(self.journal.states()[1], State.DONE)
 
     def test_interrupted_as_all_ends(self) -> None:
-        """When a machine goes down and ends the run, and this peer a moment later, the next start counts it."""
+        """A machine goes down, ends the run, and this peer a moment later: the next start counts it."""
         self.make(INTERRUPTED)
         self.submit()
         self.queue.stop()
