@@ -24,7 +24,7 @@ from clumpt.agent.inventory import Inventory
 from clumpt.agent.job import Agenda
 from clumpt.agent.manners import Manners
 from clumpt.agent.near import Near
-from clumpt.agent.queue import INTERRUPTED, Queue
+from clumpt.agent.queue import Queue, interrupted
 from clumpt.agent.rate import Bucket, minute_of_day
 from clumpt.agent.recovery import verdicts
 from clumpt.agent.report import Reporter, summarise
@@ -281,14 +281,13 @@ class Agent:
     # What changes here.
 
     def _regroup(self) -> None:
-        table = [self.chain.table[seq] for seq in range(1, self.chain.head + 1)]
+        table = self.chain.table.after(0)
         for entry in table:
             for package in entry.update.packages:
                 self.server.know(package)
         self.agenda.regroup(self.roster.groups, table)
         for seq in self.agenda.open:
-            outcome = self._journal.outcome(seq)
-            if outcome is not None and outcome.state is State.HELD and outcome.reason.startswith(INTERRUPTED):
+            if interrupted(self._journal.outcome(seq)):
                 self.agenda.stuck.add(seq)
 
     def _refreshed(self) -> None:
@@ -302,6 +301,7 @@ class Agent:
         self.spread.fetch()
         self.queue.wake()
         self.reporter.answers()
+        self.server.fresh.age()
 
     def take(self, envelopes: Sequence[bytes], sender: PeerName) -> list[Entry]:
         """Envelopes came: keep, pass on and act on what is new and good."""

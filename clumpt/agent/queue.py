@@ -30,6 +30,11 @@ LOCKED = "locked"
 MOMENT = 1.0
 
 
+def interrupted(outcome: Outcome | None) -> bool:
+    """Did the helper die inside the run?"""
+    return outcome is not None and outcome.state is State.HELD and outcome.reason.startswith(INTERRUPTED)
+
+
 @define(eq=False)
 class Queue:
     """
@@ -123,7 +128,7 @@ class Queue:
         self._agenda.mark(entry.seq, State.INTENT)
         self._changed(entry.seq)
         outcome: Outcome = await self._installer.run(entry, attempt, paths)
-        if outcome.state is State.HELD and outcome.reason.startswith(INTERRUPTED):
+        if interrupted(outcome):
             # When a machine goes down, a second run would be cut off as well, and be the last.
             self._moment = sleep(self._reactor, MOMENT)
             with suppress(CancelledError):
@@ -150,7 +155,7 @@ class Queue:
             # The installer keeps it until the next run, before which the journal is made durable.
             self._settle(entry, outcome, lazily=True)
             return True
-        if outcome.reason.startswith(INTERRUPTED):
+        if interrupted(outcome):
             return self._interrupted(entry, attempt, outcome)
         if outcome.reason.startswith(LOCKED):
             return self._hold(entry, outcome)
