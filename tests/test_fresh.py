@@ -32,17 +32,3 @@ class FreshTests(SynchronousTestCase):
             fresh.keep(ONE, 0, bytes(MOST // 2))
         fresh.keep(ONE, 1, bytes(MOST // 2))
         self.assertIsNotNone(fresh.get(ONE, 0))
-
-    def test_age(self) -> None:
-        """What is old is forgotten, and makes room; what came since it was looked at last stays."""
-        fresh = Fresh()
-        fresh.keep(ONE, 0, bytes(MOST // 2))
-        fresh.age()
-        fresh.keep(ONE, 1, b"piece")
-        fresh.age()
-        self.assertEqual([fresh.get(ONE, 0), fresh.get(ONE, 1)], [None, b"piece"])
-        fresh.keep(ONE, 2, bytes(MOST - len(b"piece")))
-        self.assertEqual(fresh.get(ONE, 1), b"piece")
-        fresh.age()
-        fresh.age()
-        self.assertEqual([fresh.get(ONE, index) for index in range(3)], [None] * 3)

@@ -301,7 +301,6 @@ class Agent:
         self.spread.fetch()
         self.queue.wake()
         self.reporter.answers()
-        self.server.fresh.age()
 
     def take(self, envelopes: Sequence[bytes], sender: PeerName) -> list[Entry]:
         """Envelopes came: keep, pass on and act on what is new and good."""

@@ -15,7 +15,6 @@ class Fresh:
     """Verified pieces by package and index; the oldest makes room for the newest."""
 
     _pieces: dict[tuple[Digest, int], bytes] = field(factory=dict, init=False)
-    _aged: set[tuple[Digest, int]] = field(factory=set, init=False)
     _size: int = field(default=0, init=False)
 
     def keep(self, digest: Digest, index: int, data: bytes) -> None:
@@ -31,12 +30,6 @@ class Fresh:
     def get(self, digest: Digest, index: int) -> bytes | None:
         """The piece, None if it is not here any more."""
         return self._pieces.get((digest, index))
-
-    def age(self) -> None:
-        """Forget what was here already when this was called last: who wanted it has it."""
-        for key in self._aged:
-            self._drop(key)
-        self._aged = set(self._pieces)
 
     def _drop(self, key: tuple[Digest, int]) -> None:
         self._size -= len(self._pieces.pop(key, b""))

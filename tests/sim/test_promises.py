@@ -119,17 +119,6 @@ class QuietTests(ClusterTestCase):
             cluster.world.run_for(cluster.interval)
             self.assertLess(cluster.world.events - before, 120 * len(cluster.up))
 
-    def test_memory(self) -> None:
-        """What is passed on is kept in memory for that, and not for longer than two intervals."""
-        with a_cluster() as cluster:
-            cluster.give(cluster.sign(size=200), [cluster.up[0].name])
-            package = cluster.keys.entries[0].update.packages[0]
-            kept = [machine.agent.server.fresh for machine in cluster.up]
-            cluster.world.run_until(cluster.agrees, within=60.0, every=0.5)
-            self.assertTrue(any(fresh.get(package.sha256, 0) for fresh in kept))
-            cluster.world.run_for(3 * cluster.interval)
-            self.assertFalse(any(fresh.get(package.sha256, 0) for fresh in kept))
-
     def test_stopped(self) -> None:
         """A daemon that waits for peers that do not answer, or are busy, leaves nothing when it stops."""
         with a_cluster(vices=(Mute, Mute), limits=LimitsSection(upload=20_000)) as cluster:
