@@ -113,6 +113,13 @@ MUTANTS = (
         ("tests.test_queue",),
     ),
     Mutant(
+        "what is cut off as the machine goes down is begun again at once",
+        "clumpt/agent/queue.py",
+        "        if interrupted(outcome):\n            # When",
+        "        if False:\n            # When",
+        ("tests.test_queue",),
+    ),
+    Mutant(
         "no second look before a run",
         "clumpt/agent/queue.py",
         "            self._keyring.entry(entry.envelope)\n",
