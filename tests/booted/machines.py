@@ -64,7 +64,7 @@ class Machine:
             # As machines of today have it, whatever this one has.
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
         )
-        self._until(lambda: bool(self._children()), "does not start")
+        self._until(lambda: bool(self._leader()), "does not start")
         self._until(lambda: self.tries("test -S /run/systemd/private"), "has no systemd")
         self.run("systemctl is-system-running --wait || true")
 
@@ -83,27 +83,32 @@ class Machine:
         """Shut it down as an administrator does; returns the seconds that it took."""
         began = time.monotonic()
         self.run("systemctl poweroff")
+        self.goes_down()
+        return time.monotonic() - began
+
+    def goes_down(self) -> None:
+        """Wait until it is down, by whatever; one that wants to boot anew has to be booted."""
         assert self._nspawn is not None
         self._nspawn.wait(LONGEST)
-        return time.monotonic() - began
 
     def power_loss(self) -> None:
         """Nothing more happens there, from one moment to the next."""
         if self._nspawn is not None and self._nspawn.poll() is None:
             # The first of its processes takes all the others with it; systemd-nspawn alone does not.
-            for leader in self._children():
-                os.kill(int(leader), signal.SIGKILL)
+            os.kill(int(self._leader()), signal.SIGKILL)
             self._nspawn.wait(LONGEST)
 
-    def _children(self) -> list[str]:
+    def _leader(self) -> str:
+        """Its first process, as seen from here; empty if there is none yet."""
         assert self._nspawn is not None
         if self._nspawn.poll() is not None:
             raise OSError(f"{self.name}: systemd-nspawn ended with {self._nspawn.returncode}")
-        return Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
+        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children").read_text().split()
+        return children[0] if children else ""
 
     def _enter(self) -> list[str]:
         """The words before a command that runs there."""
-        leader = self._children()[0]
+        leader = self._leader()
         inside = f"/proc/{leader}/root"
         return [
             *("nsenter", f"--target={leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"),

@@ -87,10 +87,10 @@ class ServiceTests(TestCase):
         return seq
 
     def done(self, seq: int) -> None:
-        """It is done on all nodes, in time."""
-        self.until(
-            lambda: self.said("status", str(seq))["counts"]["done"] == len(self.peers), "it is not done"
-        )
+        """It is done on all nodes that it is for, in time."""
+        self.until(lambda: self.said("status", str(seq))["over"], "it is not over")
+        counts = self.said("status", str(seq))["counts"]
+        self.assertEqual({stage for stage, number in counts.items() if number}, {"done"})
 
     def until(self, true: Any, trouble: str) -> None:
         """Wait until something is true."""
@@ -132,6 +132,16 @@ class ServiceTests(TestCase):
         seq = self.amid()
         first, _ = self.peers
         self.assertGreater(first.power_off(), SLOW / 2)
+        first.boot()
+        self.done(seq)
+        self.assertEqual(self.runs(first), [1])
+
+    def test_reboot(self) -> None:
+        """A package may have the machine boot anew: it does so once, and the package is done."""
+        first, _ = self.peers
+        first.run("rm -f /root/ran")
+        seq = self.submit(self.package("echo >>/root/ran; systemctl reboot"), "--nodes", first.name)
+        first.goes_down()
         first.boot()
         self.done(seq)
         self.assertEqual(self.runs(first), [1])
