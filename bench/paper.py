@@ -2,6 +2,7 @@
 The evaluation of the paper with a process for each peer, beside the paper's figures: make bench-paper.
 
     bench/paper.py [--in-process] [--directory slapd] [--idle SECONDS]
+    bench/paper.py --only-idle --idle 310     # peers as they are installed, to which nothing has happened yet
 
 Everything is done on the loopback, in a temporary folder (TMPDIR says where).
 """
@@ -70,12 +71,17 @@ async def main(reactor: Any, words: argparse.Namespace) -> None:
 
     cluster = Cluster(reactor, words.directory, say)
     try:
-        await cluster.open(INTERVAL)
+        await cluster.open(0.0 if words.only_idle else INTERVAL, watched=not words.only_idle)
         processes = BareProcesses(reactor, cluster.directory)
         peers = BareInProcess(reactor) if words.in_process else processes
         cluster.run_with(peers)
-        evaluation = Evaluation(cluster, peers, deployment.nodes(PEERS), SystemRandom(), Extent(words.table))
-        lines = list(table(await evaluation.run(), goals=True))
+        nodes = deployment.nodes(PEERS)
+        lines = []
+        if words.only_idle:
+            await cluster.grow(nodes)
+        else:
+            evaluation = Evaluation(cluster, peers, nodes, SystemRandom(), Extent(words.table))
+            lines += table(await evaluation.run(), goals=True)
         if not words.in_process:
             say("nothing happens")
             lines += ["", *await idle(reactor, processes.pids, words.idle)]
@@ -94,6 +100,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--in-process", action="store_true", help="all peers in this process")
     parser.add_argument("--directory", choices=("embedded", "slapd"), default="embedded")
     parser.add_argument("--idle", type=float, default=10.0, help="seconds for which nothing happens")
+    parser.add_argument("--only-idle", action="store_true", help="nothing else, with the usual intervals")
     parser.add_argument("--table", type=int, default=223, help="updates in the table (the paper's: 223)")
     return parser.parse_args()
 
