@@ -162,6 +162,15 @@ class FeederTests(SynchronousTestCase):
         self.held = NONE
         self.begin(source=False)
 
+    def begin_source(self, *peers: PeerName) -> None:
+        """A source, which has everything, and whom these asked to be fed."""
+        self.begin(source=True)
+        self.feeder.rings.add(PACKAGE.sha256)
+        self.feeder.known(PACKAGE.sha256)
+        self.held = Bits.full(COUNT)
+        for peer in peers:
+            self.feeder.heard(peer, PACKAGE.sha256, Round.WANTED)
+
     def begin(self, source: bool) -> None:
         self.offers = Offers(COUNT, Random(1), source)
         for peer in (A, B):
@@ -225,12 +234,7 @@ class FeederTests(SynchronousTestCase):
 
     def test_source(self) -> None:
         """A source feeds one peer, and gives each piece away once."""
-        self.begin(source=True)
-        self.feeder.rings.add(PACKAGE.sha256)
-        self.feeder.known(PACKAGE.sha256)
-        self.held = Bits.full(COUNT)
-        for peer in (B, A):
-            self.feeder.heard(peer, PACKAGE.sha256, Round.WANTED)
+        self.begin_source(B, A)
         for _ in range(COUNT):
             self.feeder.go_on(0)
         self.assertEqual(self.queued, [(B, index) for index in range(COUNT)])
@@ -283,12 +287,7 @@ class FeederTests(SynchronousTestCase):
 
     def test_slow_begin(self) -> None:
         """If the first does not keep up, a source feeds the next from the begin; if there is one."""
-        self.begin(source=True)
-        self.feeder.rings.add(PACKAGE.sha256)
-        self.feeder.known(PACKAGE.sha256)
-        self.held = Bits.full(COUNT)
-        for peer in (A, B):
-            self.feeder.heard(peer, PACKAGE.sha256, Round.WANTED)
+        self.begin_source(A, B)
         self.feeder.go_on(0)
         self.offers.saw(A, Bits(1))
         self.waited[A] = 2

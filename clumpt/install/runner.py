@@ -40,6 +40,7 @@ _SYSTEMD = Path("/run/systemd/system")
 _SCOPE = ("/usr/bin/systemd-run", "--scope", "--quiet", "--collect")
 #: A machine that goes down waits for the run, as long as systemd waits for anything (reboot.target), instead
 #: of ending it in the middle: the signal says nothing to anybody.  What a run needs stays until it has ended.
+#: Scopes can have all of these at least since version 239; what systemd-run does not know, it does not run.
 _PATIENT = (
     "--description=Clumpt: packages are being installed",
     "--property=KillSignal=SIGCONT",

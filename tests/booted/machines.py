@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,8 +64,8 @@ class Machine:
             # As machines of today have it, whatever this one has.
             env={**os.environ, "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"},
         )
-        self._until(lambda: bool(self._leader()), "does not start")
-        self._until(lambda: self.tries("test -S /run/systemd/private"), "has no systemd")
+        until(self._leader, f"{self.name} does not start")
+        until(lambda: self.tries("test -S /run/systemd/private"), f"{self.name} has no systemd")
         self.run("systemctl is-system-running --wait || true")
 
     def run(self, command: str, given: bytes = b"") -> str:
@@ -95,7 +95,7 @@ class Machine:
         """Nothing more happens there, from one moment to the next."""
         if self._nspawn is not None and self._nspawn.poll() is None:
             # The first of its processes takes all the others with it; systemd-nspawn alone does not.
-            os.kill(int(self._leader()), signal.SIGKILL)
+            os.kill(int(self._leader() or self._nspawn.pid), signal.SIGKILL)
             self._nspawn.wait(LONGEST)
 
     def _leader(self) -> str:
@@ -115,12 +115,14 @@ class Machine:
             *(f"--root={inside}", f"--wd={inside}/root", "env", "-i", f"PATH={PATH}", "HOME=/root"),
         ]
 
-    def _until(self, true: object, trouble: str) -> None:
-        until = time.monotonic() + LONGEST
-        while not (callable(true) and true()):
-            if time.monotonic() > until:
-                raise TimeoutError(f"{self.name} {trouble}")
-            time.sleep(0.1)
+
+def until(true: Callable[[], object], trouble: str) -> None:
+    """Wait until something is true; raises C{TimeoutError}, with C{trouble}, if it does not become so."""
+    end = time.monotonic() + LONGEST
+    while not true():
+        if time.monotonic() > end:
+            raise TimeoutError(trouble)
+        time.sleep(0.2)
 
 
 @contextmanager

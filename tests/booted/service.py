@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from contextlib import ExitStack
 from typing import Any, ClassVar
 from unittest import TestCase
 
-from tests.booted.machines import LONGEST, Machine, machines, possible
+from tests.booted.machines import Machine, machines, possible, until
 
 #: Seconds that the slow package needs to be installed.
 SLOW = 8
@@ -83,21 +82,14 @@ class ServiceTests(TestCase):
             peer.run("rm -f /root/ran")
         seq = self.submit(self.package(f"echo >>/root/ran; sleep {SLOW}"))
         for peer in self.peers:
-            self.until(lambda peer=peer: peer.tries("test -e /root/ran"), "it does not begin")
+            until(lambda peer=peer: peer.tries("test -e /root/ran"), "it does not begin")
         return seq
 
     def done(self, seq: int) -> None:
         """It is done on all nodes that it is for, in time."""
-        self.until(lambda: self.said("status", str(seq))["over"], "it is not over")
+        until(lambda: self.said("status", str(seq))["over"], "it is not over")
         counts = self.said("status", str(seq))["counts"]
         self.assertEqual({stage for stage, number in counts.items() if number}, {"done"})
-
-    def until(self, true: Any, trouble: str) -> None:
-        """Wait until something is true."""
-        until = time.monotonic() + LONGEST
-        while not true():
-            self.assertLess(time.monotonic(), until, trouble)
-            time.sleep(0.5)
 
     def runs(self, *peers: Machine) -> list[int]:
         """How often the slow script began, on each."""
@@ -105,7 +97,7 @@ class ServiceTests(TestCase):
 
     def test_up(self) -> None:
         """All is well by the tools' own judgement, once the nodes have found each other, and by systemd's."""
-        self.until(lambda: self.admin.tries("clumptconf check"), "something is wrong")
+        until(lambda: self.admin.tries("clumptconf check"), "something is wrong")
         for peer in self.peers:
             self.assertIn(f"{peer.name} is up", peer.run("systemctl show clumptd --property=StatusText"))
 
@@ -152,8 +144,9 @@ class ServiceTests(TestCase):
         first, second = self.peers
         first.power_loss()
         self.admin.run("systemctl stop clumpt-directory")
+        self.addCleanup(self.admin.run, "systemctl start clumpt-directory")
         first.boot()
-        self.until(lambda: first.tries("systemctl is-active clumptd"), "it does not come up")
+        until(lambda: first.tries("systemctl is-active clumptd"), "it does not come up")
         self.admin.run("systemctl start clumpt-directory")
         self.done(seq)
         self.assertTrue(
