@@ -40,12 +40,14 @@ class Round(IntEnum):
     @cvar WANTED: send me what I lack of it, as it comes to you.
     @cvar INSTEAD: say that to me, who can feed you in place of the one before you.
     @cvar WITHOUT: it goes round without you, who do not keep up.
+    @cvar ENOUGH: send me no more of it by yourself: another one does.
     """
 
     OVER = 0
     WANTED = 1
     INSTEAD = 2
     WITHOUT = 3
+    ENOUGH = 4
 
 
 def digest_of(data: bytes) -> Digest:
