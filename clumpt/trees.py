@@ -68,7 +68,9 @@ class Branch:
                 part.extend(range(begin, min(begin + level // TREES, len(names))))
             at, level = at + level, level * TREES
         return [
-            Branch(self.tree, sum(place < self.inner for place in part), tuple(names[place] for place in part))
+            Branch(
+                self.tree, sum(place < self.inner for place in part), tuple(names[place] for place in part)
+            )
             for part in parts
             if part
         ]

@@ -32,6 +32,7 @@ FLOORS = {
         "strictjson",
         "table",
         "targets",
+        "trees",
         "version",
     },
     1: {"aio", "interfaces"},
