@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.idset import IdSet
 from clumpt.pieces import Round, digest_of
-from clumpt.protocols import messages, requests
+from clumpt.protocols import messages, news, requests
 from clumpt.protocols.framing import FrameBuffer
 from clumpt.protocols.limits import Limits
 from clumpt.protocols.messages import NOTIFICATION, Message
@@ -33,10 +33,10 @@ EXAMPLES: list[Message] = [
     requests.Ids(2, IdSet.upto(7)),
     requests.WantHashes(3, PACKAGE),
     requests.Hashes(3, bytes.fromhex(digest_of(b"piece 0"))),
-    requests.Holding(PACKAGE, b"\x05"),
-    requests.Have(PACKAGE, (1, 3), (2,)),
-    requests.Offer(PACKAGE, 2),
-    requests.Decline(PACKAGE, 2),
+    news.Holding(PACKAGE, b"\x05"),
+    news.Have(PACKAGE, (1, 3), (2,)),
+    news.Offer(PACKAGE, 2),
+    news.Decline(PACKAGE, 2),
     requests.WantPiece(4, PACKAGE, 2),
     requests.Piece(4, b"the bytes"),
     requests.WantOutput(5, 7),
@@ -44,8 +44,8 @@ EXAMPLES: list[Message] = [
     requests.NotHere(6),
     requests.Busy(6, 1500),
     requests.Cancel(6),
-    requests.Feed(PACKAGE, Round.WANTED),
-    requests.Fed(PACKAGE, 2, b"the bytes"),
+    news.Feed(PACKAGE, Round.WANTED),
+    news.Fed(PACKAGE, 2, b"the bytes"),
 ]
 
 

@@ -13,8 +13,8 @@ from clumpt.errors import BadDocument, ProtocolError, Untrusted
 from clumpt.model import PeerName
 from clumpt.protocols.limits import Limits
 from clumpt.protocols.messages import Hello, Message, Ping, Reload
+from clumpt.protocols.news import Have
 from clumpt.protocols.notify import NotifyProtocol
-from clumpt.protocols.requests import Have
 from clumpt.protocols.tls import ClearSecurity
 from clumpt.protocols.update import UpdateProtocol
 from clumpt.protocols.wires import MOST, MOST_EACH, REPEAT, Complaints, Open, Wires

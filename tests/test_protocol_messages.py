@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from clumpt.errors import BadDocument, ProtocolError
 from clumpt.idset import IdSet
 from clumpt.pieces import MOST, Round, digest_of
-from clumpt.protocols import messages, requests
+from clumpt.protocols import messages, news, requests
 from clumpt.protocols.framing import Frame, FrameBuffer
 from clumpt.protocols.messages import (
     MOST_ENVELOPE,
@@ -58,12 +58,12 @@ every_message = st.one_of(
     st.builds(requests.Ids, u32, idsets),
     st.builds(requests.WantHashes, u32, digests),
     st.builds(requests.Hashes, u32, blobs),
-    st.builds(requests.Holding, digests, st.binary(max_size=128)),
-    st.builds(requests.Have, digests, indices, indices),
-    st.builds(requests.Offer, digests, u32),
-    st.builds(requests.Decline, digests, u32),
-    st.builds(requests.Feed, digests, st.sampled_from(Round)),
-    st.builds(requests.Fed, digests, u32, st.binary(max_size=200)),
+    st.builds(news.Holding, digests, st.binary(max_size=128)),
+    st.builds(news.Have, digests, indices, indices),
+    st.builds(news.Offer, digests, u32),
+    st.builds(news.Decline, digests, u32),
+    st.builds(news.Feed, digests, st.sampled_from(Round)),
+    st.builds(news.Fed, digests, u32, st.binary(max_size=200)),
     st.builds(requests.WantPiece, u32, digests, u32),
     st.builds(requests.Piece, u32, blobs),
     st.builds(requests.WantOutput, u32, seqs),
@@ -79,19 +79,19 @@ def read(frame: Frame) -> Message:
 
 
 class HaveTests(SynchronousTestCase):
-    """L{requests.Have} has two lists in one body."""
+    """L{news.Have} has two lists in one body."""
 
     def test_lengths(self) -> None:
         """More indices of held pieces than there are, or half an index, is a mistake."""
-        head = requests.Have(digest_of(b"a package"), (1, 2), ()).head()
+        head = news.Have(digest_of(b"a package"), (1, 2), ()).head()
         for body in (b"", b"\0\1", b"\0\1\0\2\0"):
-            self.assertRaises(BadDocument, requests.Have.read, head, body)
+            self.assertRaises(BadDocument, news.Have.read, head, body)
 
     def test_beyond(self) -> None:
         """No package has more pieces than there can be: who says so breaks the rules."""
         for held, coming in (((MOST,), ()), ((1,), (65535,))):
-            have = requests.Have(digest_of(b"a package"), held, coming)
-            self.assertRaises(BadDocument, requests.Have.read, have.head(), have.body())
+            have = news.Have(digest_of(b"a package"), held, coming)
+            self.assertRaises(BadDocument, news.Have.read, have.head(), have.body())
 
 
 class MessageTests(SynchronousTestCase):
@@ -170,10 +170,10 @@ class MessageTests(SynchronousTestCase):
 
     def test_round(self) -> None:
         """What is said of a package that goes round is one of a few words."""
-        head = requests.Feed(digest_of(b""), Round.WITHOUT).head()
-        self.assertIs(requests.Feed.read(head, b"").word, Round.WITHOUT)
+        head = news.Feed(digest_of(b""), Round.WITHOUT).head()
+        self.assertIs(news.Feed.read(head, b"").word, Round.WITHOUT)
         with self.assertRaises(BadDocument):
-            requests.Feed.read(head[:-1] + bytes([len(Round)]), b"")
+            news.Feed.read(head[:-1] + bytes([len(Round)]), b"")
 
 
 class PagesTests(SynchronousTestCase):

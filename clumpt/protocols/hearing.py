@@ -10,18 +10,13 @@ from clumpt.pieces import Bits
 from clumpt.protocols.asking import Asking
 from clumpt.protocols.line import Line
 from clumpt.protocols.messages import Ack, Message, Notify, Reload
+from clumpt.protocols.news import Decline, Fed, Feed, Have, Holding, Offer
 from clumpt.protocols.requests import (
     Blob,
     Busy,
     Cancel,
-    Decline,
-    Fed,
-    Feed,
-    Have,
-    Holding,
     Ids,
     NotHere,
-    Offer,
     Table,
     WantHashes,
     WantIds,

@@ -18,16 +18,11 @@ from clumpt.protocols.hearing import Hearing
 from clumpt.protocols.line import Line
 from clumpt.protocols.meeting import Pair
 from clumpt.protocols.messages import BYPASS, FEEDS, Ack, Message, Notify, Reload, pages
+from clumpt.protocols.news import Decline, Fed, Feed, Have, Holding, Offer
 from clumpt.protocols.requests import (
     Blob,
-    Decline,
-    Fed,
-    Feed,
     Hashes,
-    Have,
-    Holding,
     Ids,
-    Offer,
     Output,
     Piece,
     Table,

@@ -2,8 +2,8 @@
 What is said on the wires: each message as a frozen value, to and from frames.
 
 This module has what both protocols and the notification protocol say;
-L{clumpt.protocols.requests} what the update protocol says.  Pure.  docs/protocol.md
-has an example of each, byte by byte.
+L{clumpt.protocols.requests} and L{clumpt.protocols.news} what the update protocol says.
+Pure.  docs/protocol.md has an example of each, byte by byte.
 """
 
 from __future__ import annotations

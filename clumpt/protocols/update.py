@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from clumpt.protocols.line import Greeter, Line, LineFactory
-from clumpt.protocols.requests import UPDATE, Fed, Piece
+from clumpt.protocols.news import Fed
+from clumpt.protocols.requests import UPDATE, Piece
 from clumpt.protocols.wires import Wires
 
 

@@ -17,7 +17,7 @@ from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName, Seq
 from clumpt.pieces import HASH, NONE, Bits, Digest, Round
 from clumpt.protocols.limits import Limits
-from clumpt.protocols.requests import Holding
+from clumpt.protocols.news import Holding
 from clumpt.testing.liars import Liar, Vice
 
 __all__ = [
