@@ -79,6 +79,8 @@ class FakeLink:
     def feed(self, digest: Digest, word: Round, size: int) -> None:
         self.words.append(word)
 
+    def fed(self, digest: Digest, index: int, data: bytes) -> None: ...
+
     def notify(self, entries: Sequence[Entry], holding: Collection[Seq]) -> None:
         if not self.far.mute:
             self.network.later(self._told, list(entries), list(holding))
@@ -128,7 +130,7 @@ class FakeLink:
 
     def holding(self, digest: Digest, count: int, bits: Bits) -> None: ...
 
-    def have(self, digest: Digest, index: int) -> None: ...
+    def have(self, digest: Digest, held: Bits, coming: Bits) -> None: ...
 
     def offer(self, digest: Digest, index: int) -> None:
         self.offers.append((digest, index))
