@@ -33,6 +33,7 @@ from clumpt.model import (
     Update,
 )
 from clumpt.pieces import Bits, Digest, Round
+from clumpt.trees import Branch
 
 
 class IDirectory(Interface):
@@ -434,6 +435,14 @@ class ILink(Interface):
     def fed(digest: Digest, index: int, data: bytes) -> None:
         """Send a piece to a peer that asked to be fed."""
 
+    def branch(digest: Digest, branch: Branch) -> bool:
+        """
+        Tell what of a tree of a package begins with the peer; False, and nothing is told, if it speaks an
+        older version.
+
+        Raises L{clumpt.errors.BadDocument} if the branch is too large to be told.
+        """
+
     def output(seq: Seq) -> Deferred[bytes]:
         """What the install of C{seq} printed on that peer."""
 
@@ -500,6 +509,9 @@ class IPeerEvents(Interface):
 
     def fed(link: ILink, digest: Digest, index: int, data: bytes) -> None:
         """A piece came that was not asked for by itself (unchecked)."""
+
+    def branched(link: ILink, digest: Digest, branch: Branch) -> None:
+        """The peer passes a package on to us along a tree, and this is what is below us (unchecked)."""
 
     def drained(link: ILink) -> None:
         """There is room again on a link that was full."""

@@ -336,6 +336,9 @@ class Agent:
     def fed(self, link: Any, digest: Any, index: int, data: bytes) -> None:
         self._tell("fed", digest, index, data)
 
+    def branched(self, link: Any, digest: Any, branch: Any) -> None:
+        self._tell("branched", digest, branch)
+
 
 class Town:
     """

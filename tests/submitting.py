@@ -25,6 +25,7 @@ from clumpt.model import Address, Entry, Group, GroupName, Peer, PeerName, PeerS
 from clumpt.pieces import Bits, Digest, HashList, Round
 from clumpt.testing.keys import ISSUED, Deployment
 from clumpt.testing.memory_directory import MemoryDirectory
+from clumpt.trees import Branch
 
 NOW = ISSUED + 1_000_000
 TOOL = PeerName("clumpt-submitter")
@@ -80,6 +81,9 @@ class FakeLink:
         self.words.append(word)
 
     def fed(self, digest: Digest, index: int, data: bytes) -> None: ...
+
+    def branch(self, digest: Digest, branch: Branch) -> bool:
+        return False
 
     def notify(self, entries: Sequence[Entry], holding: Collection[Seq]) -> None:
         if not self.far.mute:

@@ -69,7 +69,7 @@ FOREIGN = (
 )
 #: Lines that a file may have; the seams are declarations only, and stand together to be read together.
 LONGEST = 400
-LONGEST_SEAMS = 550
+LONGEST_SEAMS = 570
 #: Tests are read one by one.
 LONGEST_TESTS = 1000
 

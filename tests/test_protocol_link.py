@@ -11,12 +11,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from clumpt.errors import Busy, LinkLost, NotHere, ProtocolError
+from clumpt.errors import BadDocument, Busy, LinkLost, NotHere, ProtocolError
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink, IPeerEvents
-from clumpt.pieces import Bits, Round
+from clumpt.model import PeerName
+from clumpt.pieces import Bits, Round, digest_of
 from clumpt.protocols.limits import Limits
 from clumpt.protocols.messages import MOST_ENVELOPE, Ack, Message, Notify
+from clumpt.protocols.news import Branched
 from clumpt.protocols.requests import (
     LONGEST,
     MOST_OUTPUT,
@@ -25,6 +27,7 @@ from clumpt.protocols.requests import (
     Piece,
     WantPiece,
 )
+from clumpt.trees import Branch
 from tests.protocol_kit import TOP, Agent, Town, Wire
 
 
@@ -187,13 +190,44 @@ class TellingTests(LinkCase):
     def test_older(self) -> None:
         """Who speaks an older version only is not asked: it would hang up."""
         pair, before = self.link._pair, len(self.there.told)
-        for versions, words in (((1,), []), ((1, 2), [Round.OVER, Round.WANTED]), ((1, 2, 3), list(Round))):
-            self.link._pair = evolve(pair, hello=evolve(pair.hello, versions=versions))
+        fed = [Round.OVER, Round.WANTED]
+        passed_by = [*fed, Round.INSTEAD, Round.WITHOUT]
+        for version, words in ((1, []), (2, fed), (3, passed_by), (4, list(Round))):
+            self.link._pair = evolve(pair, hello=evolve(pair.hello, versions=tuple(range(1, version + 1))))
             for word in Round:
                 self.link.feed(TOP, word, 100)
             self.town.run()
             self.assertEqual([word for *_, word in self.there.told[before:]], words)
             del self.there.told[before:]
+
+    def test_branched(self) -> None:
+        """What begins with a peer of a tree arrives as it is, from either end."""
+        branch = Branch(1, 2, (PeerName("b"), PeerName("c"), PeerName("d")))
+        self.assertTrue(self.link.branch(TOP, branch))
+        self.assertTrue(self.back.branch(TOP, branch.below()[0]))
+        self.town.run()
+        self.assertEqual(self.there.told[-1], ("branched", TOP, branch))
+        self.assertEqual(self.here.told[-1], ("branched", TOP, Branch(1, 1, (PeerName("c"),))))
+
+    def test_branched_older(self) -> None:
+        """Who speaks an older version only is told nothing, and the asker knows that."""
+        pair, before = self.link._pair, len(self.there.told)
+        self.link._pair = evolve(pair, hello=evolve(pair.hello, versions=(1, 2, 3)))
+        self.assertFalse(self.link.branch(TOP, Branch(0, 0, (PeerName("b"),))))
+        self.town.run()
+        self.assertEqual(self.there.told[before:], [])
+
+    def test_branched_too_large(self) -> None:
+        """A branch that cannot travel is a mistake of who would tell it; the link stays."""
+        names = tuple(PeerName(digest_of(b"%d" % number)[:63]) for number in range(2500))
+        self.assertRaises(BadDocument, self.link.branch, TOP, Branch(0, 0, names))
+        self.assertTrue(self.link.open)
+
+    def test_branched_wrongly(self) -> None:
+        """A peer that tells what no branch is loses the link."""
+        raw = b"".join(Branched(TOP, Branch(0, 0, (PeerName("a"),))).frame().encode())
+        self.wire(2, ours=False).write(raw[:-1] + bytes([raw[-1] ^ 1]))
+        self.assertHungUp("are not compressed")
 
     def test_fed_too_much(self) -> None:
         """A piece that is larger than those that are wanted is refused at its first bytes."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import zlib
 from base64 import b64encode
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.errors import BadDocument, ProtocolError
 from clumpt.idset import IdSet
+from clumpt.model import NAME, PeerName
 from clumpt.pieces import MOST, Round, digest_of
 from clumpt.protocols import messages, news, requests
 from clumpt.protocols.framing import Frame, FrameBuffer
@@ -26,7 +29,9 @@ from clumpt.protocols.messages import (
     Reload,
     pages,
 )
+from clumpt.protocols.news import MOST_NAMES, MOST_TEXT
 from clumpt.protocols.requests import UPDATE
+from clumpt.trees import TREES, Branch
 
 KINDS = {**NOTIFICATION, **UPDATE}
 seqs = st.integers(1, 2**53 - 1)
@@ -43,6 +48,13 @@ hellos = st.builds(
     digests,
     blobs,
     st.just("00ff"),
+)
+branches = st.lists(
+    st.from_regex(NAME, fullmatch=True).map(PeerName), min_size=1, max_size=50, unique=True
+).flatmap(
+    lambda names: st.builds(
+        Branch, st.integers(0, TREES - 1), st.integers(0, len(names)), st.just(tuple(names))
+    )
 )
 indices = st.lists(st.integers(0, MOST - 1), max_size=500).map(tuple)
 every_message = st.one_of(
@@ -64,6 +76,7 @@ every_message = st.one_of(
     st.builds(news.Decline, digests, u32),
     st.builds(news.Feed, digests, st.sampled_from(Round)),
     st.builds(news.Fed, digests, u32, st.binary(max_size=200)),
+    st.builds(news.Branched, digests, branches),
     st.builds(requests.WantPiece, u32, digests, u32),
     st.builds(requests.Piece, u32, blobs),
     st.builds(requests.WantOutput, u32, seqs),
@@ -92,6 +105,104 @@ class HaveTests(SynchronousTestCase):
         for held, coming in (((MOST,), ()), ((1,), (65535,))):
             have = news.Have(digest_of(b"a package"), held, coming)
             self.assertRaises(BadDocument, news.Have.read, have.head(), have.body())
+
+
+class BranchedTests(SynchronousTestCase):
+    """L{news.Branched} has compressed names."""
+
+    def read(self, body: bytes, tree: int = 0, inner: int = 0) -> Branch:
+        """The branch that C{body} stands for."""
+        head = news.Branched.HEAD.pack(bytes(32), tree, inner)
+        return news.Branched.read(head, body).branch
+
+    def refused(self, why: str, *words: Any) -> None:
+        """There is none, for this reason."""
+        self.assertIn(why, str(self.assertRaises(BadDocument, self.read, *words)))
+
+    def branch(self, count: int, pattern: str = "n{}") -> Branch:
+        """So many peers, of which half pass on."""
+        return Branch(1, count // 2, tuple(PeerName(pattern.format(number)) for number in range(count)))
+
+    def test_many(self) -> None:
+        """As many peers as there may be, with names as long as they may be, can be told; one more cannot."""
+        for pattern in ("n{}", "{:0>63}"):
+            most = news.Branched(digest_of(b""), self.branch(MOST_NAMES, pattern))
+            self.assertEqual(news.Branched.read(most.head(), most.body()), most)
+        self.assertEqual(len("\n".join(most.branch.names)), MOST_TEXT - 1)
+        more = self.branch(MOST_NAMES + 1)
+        self.assertRaises(BadDocument, news.Branched(digest_of(b""), more).body)
+        self.refused(f"a branch of {MOST_NAMES + 1}", zlib.compress("\n".join(more.names).encode()))
+
+    def test_too_large_to_send(self) -> None:
+        """Names that cannot be made small enough are not sent."""
+        names = tuple(PeerName(digest_of(b"%d" % number)[:63]) for number in range(2500))
+        wrong = self.assertRaises(BadDocument, news.Branched(digest_of(b""), Branch(0, 0, names)).frame)
+        self.assertIn("can travel", str(wrong))
+
+    def test_names(self) -> None:
+        """There is a name at least, each is a good one, and stands there once."""
+        for text in (
+            b"",
+            b"a\n",
+            b"\na",
+            b"a\n\nb",
+            b"a b",
+            b"-a",
+            b"a\r\nb",
+            b"a/b",
+            b"a" * 64,
+            b"a\xff",
+            b"\xc3\xa4",
+        ):
+            self.refused("is no name", zlib.compress(text))
+        self.refused("each once", zlib.compress(b"a\nb\na"))
+
+    def test_place(self) -> None:
+        """It is of one of the trees, and not more pass on than there are."""
+        body = zlib.compress(b"a\nb")
+        self.assertEqual(self.read(body, TREES - 1, 2).inner, 2)
+        self.refused(f"tree {TREES}", body, TREES)
+        self.refused("3 of 2 peers", body, 0, 3)
+
+    def test_not_compressed(self) -> None:
+        """What was not compressed, or with another dictionary, is refused."""
+        other = zlib.compressobj(zdict=b"abc")
+        for body in (b"a\nb", b"\0" * 99, other.compress(b"abc") + other.flush()):
+            self.refused("are not compressed", body)
+        spoiled = bytearray(zlib.compress(b"a\nb"))
+        spoiled[-1] ^= 1
+        self.refused("are not compressed", bytes(spoiled))
+
+    def test_ends(self) -> None:
+        """There is nothing missing at the end, and nothing too much."""
+        body = zlib.compress(b"a\nb")
+        for size in range(len(body)):
+            self.refused("too early", body[:size])
+        self.refused("1 bytes follow", body + b"\0")
+        self.refused(f"{len(body)} bytes follow", body * 2)
+
+    def test_bomb(self) -> None:
+        """Little that would grow to much is given up at the greatest length that names may have."""
+        taken: list[int] = []
+        inflater = zlib.decompressobj
+
+        class Watched:
+            """Notes how much came out."""
+
+            def __init__(self) -> None:
+                self.stream = inflater()
+
+            def decompress(self, body: bytes, most: int) -> bytes:
+                found = self.stream.decompress(body, most)
+                taken.append(len(found))
+                return found
+
+        self.patch(zlib, "decompressobj", Watched)
+        bomb = zlib.compress(b"a" * 50_000_000, 9)
+        self.assertLess(len(bomb), messages.CONTROL)
+        self.refused("bytes or more", bomb)
+        self.refused("bytes or more", zlib.compress(b"a" * MOST_TEXT))
+        self.assertEqual(taken, [MOST_TEXT] * 2)
 
 
 class MessageTests(SynchronousTestCase):
@@ -160,8 +271,9 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(hello.version(), 1)
         self.assertEqual(Hello((1, 2, 7), "d", 0, digest_of(b""), b"", "00").version(), 2)
         self.assertEqual(Hello((1, 2, 3, 7), "d", 0, digest_of(b""), b"", "00").version(), 3)
+        self.assertEqual(Hello((1, 2, 3, 4, 7), "d", 0, digest_of(b""), b"", "00").version(), 4)
         with self.assertRaises(ProtocolError):
-            Hello((4, 7), "d", 0, digest_of(b""), b"", "00").version()
+            Hello((5, 7), "d", 0, digest_of(b""), b"", "00").version()
 
     def test_too_large_to_send(self) -> None:
         """A document that no peer would take is not sent."""
@@ -172,6 +284,7 @@ class MessageTests(SynchronousTestCase):
         """What is said of a package that goes round is one of a few words."""
         head = news.Feed(digest_of(b""), Round.WITHOUT).head()
         self.assertIs(news.Feed.read(head, b"").word, Round.WITHOUT)
+        self.assertIs(news.Feed.read(head[:-1] + b"\4", b"").word, Round.ENOUGH)
         with self.assertRaises(BadDocument):
             news.Feed.read(head[:-1] + bytes([len(Round)]), b"")
 

@@ -21,6 +21,7 @@ from clumpt.idset import IdSet
 from clumpt.interfaces import IInstaller, ILink, IPeerEvents
 from clumpt.model import Entry, GroupName, Member, PeerName, Seq, bearer
 from clumpt.pieces import Bits, Digest, Round
+from clumpt.trees import Branch
 
 #: Updates in one page of the table.
 PAGE = 64
@@ -133,6 +134,10 @@ class Answers:
     def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:
         """See L{IPeerEvents}."""
         self._spread.fed(link, digest, index, data)
+
+    def branched(self, link: ILink, digest: Digest, branch: Branch) -> None:
+        """See L{IPeerEvents}."""
+        self._spread.branched(link, digest, branch)
 
     def drained(self, link: ILink) -> None:
         """See L{IPeerEvents}."""

@@ -19,6 +19,7 @@ from clumpt.idset import IdSet
 from clumpt.interfaces import ILink
 from clumpt.model import Entry, Package, PeerName, Seq
 from clumpt.pieces import NONE, Bits, Digest, Round
+from clumpt.trees import Branch
 
 #: Open updates whose packages are fetched ahead of their turn: a few, and more while they are small.
 AHEAD, FAR_AHEAD, SMALL = 64, 512, 64 * 1024 * 1024
@@ -267,6 +268,9 @@ class Spread:
     def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:
         """A piece came by itself; raises L{BadDocument}."""
         self._fetcher.fed(link, digest, index, data)
+
+    def branched(self, link: ILink, digest: Digest, branch: Branch) -> None:
+        """C{link} passes a package on to us along a tree, and C{branch} is what begins with us there."""
 
     def arrived(self, package: Package, index: int, sender: PeerName) -> None:
         """One more piece is here: tell who sent it at once, and the others soon."""

@@ -13,6 +13,7 @@ from clumpt.idset import IdSet
 from clumpt.interfaces import IKeyring, ILink, IPeerEvents
 from clumpt.model import PeerName, Seq
 from clumpt.pieces import Bits, Digest, Round
+from clumpt.trees import Branch
 
 #: Deployment, head, digest of the newest entry and own member statement (L{IPeerEvents.hello}).
 Greeting = tuple[str, Seq, Digest, bytes]
@@ -86,6 +87,9 @@ class Visitor:
 
     def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:
         """See L{IPeerEvents}; nothing is fetched here."""
+
+    def branched(self, link: ILink, digest: Digest, branch: Branch) -> None:
+        """See L{IPeerEvents}; nothing is passed on from here."""
 
     def drained(self, link: ILink) -> None:
         """See L{IPeerEvents}."""

@@ -10,7 +10,7 @@ from clumpt.pieces import Bits
 from clumpt.protocols.asking import Asking
 from clumpt.protocols.line import Line
 from clumpt.protocols.messages import Ack, Message, Notify, Reload
-from clumpt.protocols.news import Decline, Fed, Feed, Have, Holding, Offer
+from clumpt.protocols.news import Branched, Decline, Fed, Feed, Have, Holding, Offer
 from clumpt.protocols.requests import (
     Blob,
     Busy,
@@ -75,5 +75,7 @@ class Hearing:
                 self._events.fed(self._link, digest, index, data)
             case Feed(digest, word):
                 self._events.goes_round(self._link, digest, word)
+            case Branched(digest, branch):
+                self._events.branched(self._link, digest, branch)
             case _:
                 raise ProtocolError(f"it said {type(message).__name__} on an update line")

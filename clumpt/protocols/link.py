@@ -17,8 +17,8 @@ from clumpt.protocols.asking import Asking
 from clumpt.protocols.hearing import Hearing
 from clumpt.protocols.line import Line
 from clumpt.protocols.meeting import Pair
-from clumpt.protocols.messages import BYPASS, FEEDS, Ack, Message, Notify, Reload, pages
-from clumpt.protocols.news import Decline, Fed, Feed, Have, Holding, Offer
+from clumpt.protocols.messages import BYPASS, FEEDS, PUSHES, Ack, Message, Notify, Reload, pages
+from clumpt.protocols.news import Branched, Decline, Fed, Feed, Have, Holding, Offer
 from clumpt.protocols.requests import (
     Blob,
     Hashes,
@@ -34,9 +34,18 @@ from clumpt.protocols.requests import (
 )
 from clumpt.protocols.serving import Serving
 from clumpt.protocols.wires import Wires
+from clumpt.trees import Branch
 
 #: What does not fit so many notifications at a time the peer asks for, once it sees the head.
 MOST_PAGES = 8
+#: The version of the wire that knows each word of how a package goes round.
+SINCE = {
+    Round.OVER: FEEDS,
+    Round.WANTED: FEEDS,
+    Round.INSTEAD: BYPASS,
+    Round.WITHOUT: BYPASS,
+    Round.ENOUGH: PUSHES,
+}
 
 
 @implementer(ILink)
@@ -208,7 +217,7 @@ class Link:
 
     def feed(self, digest: Digest, word: Round, size: int) -> None:
         """Say how a package of pieces of C{size} bytes goes round, if the peer knows what that means."""
-        if self._pair.hello.version() < (FEEDS if word <= Round.WANTED else BYPASS):
+        if self._pair.hello.version() < SINCE[word]:
             return
         if size > self._fed:
             self._fed = size
@@ -218,6 +227,13 @@ class Link:
     def fed(self, digest: Digest, index: int, data: bytes) -> None:
         """Send a piece to who asked to be fed."""
         self._pair.update.send(Fed(digest, index, data))
+
+    def branch(self, digest: Digest, branch: Branch) -> bool:
+        """Say what of a tree of a package begins with the peer, if it knows what that means."""
+        if self._pair.hello.version() < PUSHES:
+            return False
+        self._pair.update.send(Branched(digest, branch))
+        return True
 
 
 def _data(blob: Blob) -> bytes:

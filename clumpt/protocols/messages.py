@@ -31,9 +31,9 @@ MOST_ENVELOPE = 90_000
 #: Ranges in a set of ids; a table has a bounded number of gaps.
 MOST_RANGES = 2048
 #: The versions of the wire that are spoken here.
-VERSIONS = (1, 2, 3)
-#: Since these peers feed each other, and pass by who does not keep up.
-FEEDS, BYPASS = 2, 3
+VERSIONS = (1, 2, 3, 4)
+#: Since these peers feed each other, pass by who does not keep up, and push along trees.
+FEEDS, BYPASS, PUSHES = 2, 3, 4
 
 # Room in a page of envelopes for all but the envelopes.
 _ROOM = CONTROL - 16 * 1024

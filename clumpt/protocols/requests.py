@@ -27,7 +27,7 @@ from clumpt.protocols.messages import (
     read_ids,
     write_envelopes,
 )
-from clumpt.protocols.news import Decline, Fed, Feed, Have, Holding, Offer
+from clumpt.protocols.news import Branched, Decline, Fed, Feed, Have, Holding, Offer
 from clumpt.strictjson import Fields
 
 #: The most bytes of output that are told.
@@ -252,5 +252,5 @@ class Cancel(Numbered):
 UPDATE: Mapping[int, type[Message]] = kinds(
     Hello, Ping, Pong, WantTable, Table, WantIds, Ids, WantHashes, Hashes, Holding, Have, Offer, Decline,
     WantPiece, Piece, WantOutput, Output, NotHere, Busy, Cancel,
-    Feed, Fed,
+    Feed, Fed, Branched,
 )  # fmt: skip

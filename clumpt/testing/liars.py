@@ -25,6 +25,7 @@ from clumpt.model import Entry, Package, PeerName, Seq
 from clumpt.pieces import Bits, Digest, Round, digest_of
 from clumpt.protocols.client import Network
 from clumpt.testing.keys import signer
+from clumpt.trees import Branch
 
 if TYPE_CHECKING:
     from clumpt.testing.cluster import Cluster
@@ -161,6 +162,9 @@ class Vice:
         """See L{IPeerEvents}."""
 
     def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:
+        """See L{IPeerEvents}."""
+
+    def branched(self, link: ILink, digest: Digest, branch: Branch) -> None:
         """See L{IPeerEvents}."""
 
     def drained(self, link: ILink) -> None:
