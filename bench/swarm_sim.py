@@ -24,10 +24,13 @@ from attrs import frozen
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from bench.lab import growth
-from bench.lab.lean import Clock, Node, join
-from clumpt.agent.submission import DIALS, LEAST, share
+from bench.lab.clock import Clock
+from bench.lab.lean import Node, join
+from clumpt.agent.errand import LEAST, share
+from clumpt.agent.submission import DIALS, LATER
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Digest, Pieces, piece_size
+from clumpt.trees import TREES, plant
 
 #: Seconds after which a run is given up.
 PATIENCE = 1000.0
@@ -45,6 +48,7 @@ class Case:
     @ivar initial: percentage of the peers that the submitter tells, if it can serve so many at a time.
     @ivar piece: bytes of a piece; 0 for what the code chooses.
     @ivar latency: seconds one way.
+    @ivar trees: is it pushed along trees?
     """
 
     peers: int
@@ -55,6 +59,7 @@ class Case:
     initial: int = 20
     piece: int = 0
     latency: float = 0.0005
+    trees: bool = True
 
     @property
     def rate(self) -> float:
@@ -82,10 +87,28 @@ def build(clock: Clock, case: Case, random: Random) -> list[Node]:
         join(node, nodes[1 + (n + 1) % peers])
         for other in random.sample(range(peers), min(peers, case.known - 1)):
             join(node, nodes[1 + other])
-    for node in random.sample(nodes[1:], case.told):
+    told = random.sample(nodes[1:], case.told)
+    for node in told:
         join(nodes[0], node)
-        clock.at(0.0, node.notified, node.links[nodes[0].name])
+    if case.trees:
+        _plant(clock, nodes, told, random)
+    else:
+        for node in told:
+            clock.at(0.0, node.notified, node.links[nodes[0].name])
     return nodes
+
+
+def _plant(clock: Clock, nodes: list[Node], told: list[Node], random: Random) -> None:
+    """The first two who are told stand at the roots; the others hear of it a moment later."""
+    everybody = {node.name: node for node in nodes}
+    for node in nodes:
+        node.others = everybody
+    rest = [node.name for node in nodes[1:] if node not in told[:TREES]]
+    random.shuffle(rest)
+    for branch in plant([*(node.name for node in told[:TREES]), *rest]):
+        nodes[0].grow(branch)
+    for node in told[TREES:]:
+        clock.at(LATER, node.notified, node.links[nodes[0].name])
 
 
 def run(case: Case) -> dict[str, float]:
@@ -135,6 +158,7 @@ def arguments() -> argparse.Namespace:
     add("--piece", type=int, default=0, help="KiB of a piece; 0 for what the code chooses")
     add("--latency", type=float, default=usual.latency * 1e3, help="milliseconds one way")
     add("--seed", type=int, default=usual.seed)
+    add("--offers", action="store_true", help="plant no trees")
     add("--out", type=Path, help="append each run as a line of JSON to this file")
     add("--document", type=Path, help="write what --out has into this document, docs/performance.md")
     return parser.parse_args()
@@ -155,6 +179,7 @@ def main() -> None:
                 options.initial,
                 options.piece * 1024,
                 options.latency / 1e3,
+                not options.offers,
             )
         )
         print(" ".join(f"{name} {value:.4g}" for name, value in facts.items()), flush=True)

@@ -21,7 +21,7 @@ from attrs import define, field
 # From a checkout, by its path.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.lab.lean import Clock
+from bench.lab.clock import Clock
 from bench.swarm_sim import Case
 
 Children = Mapping[int, Sequence[int]]

@@ -94,4 +94,6 @@ def plant(names: Sequence[PeerName]) -> list[Branch]:
 
 def carried(tree: int, count: int) -> Bits:
     """The pieces that go down a tree, of a package of C{count}."""
-    return Bits(sum(1 << index for index in range(tree, count, TREES)))
+    # A bit in each TREES, from the first on.
+    pattern = ((1 << TREES * count) - 1) // ((1 << TREES) - 1) if count else 0
+    return Bits(pattern << tree & (1 << count) - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from clumpt.agent.feeding import DRY, FIRST, GAPS, VAIN, Feeding
 from clumpt.agent.feeds import HASTY, LEAST, MODEST, UNDER_WAY, Feeds
 from clumpt.agent.known import REMEMBERED
 from clumpt.agent.manners import Manners
+from clumpt.agent.swarm import Swarm
 from clumpt.errors import BadDocument
 from clumpt.hours import Hours
 from clumpt.model import Package, PeerName
@@ -100,7 +102,7 @@ class FeedsTests(SynchronousTestCase):
         self.assertTrue(self.feeds.begin(PACKAGE, [DESK]))
         self.assertEqual(self.said, [(A, Round.WANTED), (DESK, Round.WANTED)])
         self.assertEqual(self.feeds.feeders(PACKAGE.sha256), ())
-        self.feeds.came(A, PACKAGE.sha256, True)
+        self.feeds.came(A, PACKAGE.sha256, 0, True)
         self.assertEqual(self.feeds.feeders(PACKAGE.sha256), sorted([A, DESK]))
 
     def test_hashes(self) -> None:
@@ -164,18 +166,18 @@ class FeedsTests(SynchronousTestCase):
         """Pieces that nobody wants may be under way; more break a rule."""
         self.feeds.begin(PACKAGE, [])
         for _ in range(UNDER_WAY):
-            self.feeds.came(B, PACKAGE.sha256, True)
-            self.feeds.came(B, PACKAGE.sha256, False)
-        self.assertRaises(BadDocument, self.feeds.came, B, PACKAGE.sha256, False)
+            self.feeds.came(B, PACKAGE.sha256, 0, True)
+            self.feeds.came(B, PACKAGE.sha256, 0, False)
+        self.assertRaises(BadDocument, self.feeds.came, B, PACKAGE.sha256, 0, False)
         for _ in range(2 * UNDER_WAY):
-            self.feeds.came(A, PACKAGE.sha256, True)
+            self.feeds.came(A, PACKAGE.sha256, 0, True)
 
     def test_turn(self) -> None:
         """Who stands before us as well may feed us in place of the first, who is told at once."""
         self.assertFalse(self.feeds.turn(B, PACKAGE.sha256), "nothing goes round")
         self.feeds.begin(PACKAGE, [])
         self.assertFalse(self.feeds.turn(C, PACKAGE.sha256), "a stranger")
-        self.feeds.came(A, PACKAGE.sha256, True)
+        self.feeds.came(A, PACKAGE.sha256, 0, True)
         self.clock.advance(DRY / 2)
         self.said.clear()
         self.assertTrue(self.feeds.turn(B, PACKAGE.sha256))
@@ -185,7 +187,7 @@ class FeedsTests(SynchronousTestCase):
         self.assertEqual(self.over, [])
         # The former one may not know yet, and is to hear what is here; what it still sends is no bad sign.
         for _ in range(2 * VAIN):
-            self.feeds.came(A, PACKAGE.sha256, False)
+            self.feeds.came(A, PACKAGE.sha256, 0, False)
         self.feeds.look()
         self.assertEqual(self.over, [])
         self.assertEqual(self.feeds.feeders(PACKAGE.sha256), sorted([A, B]))
@@ -196,7 +198,7 @@ class FeedsTests(SynchronousTestCase):
     def test_turn_back(self) -> None:
         """Who fed us before may do so again; who does so anyhow is not told that it is left out."""
         self.feeds.begin(PACKAGE, [])
-        self.feeds.came(A, PACKAGE.sha256, True)
+        self.feeds.came(A, PACKAGE.sha256, 0, True)
         self.said.clear()
         self.assertTrue(self.feeds.turn(A, PACKAGE.sha256))
         self.assertEqual(self.said, [])
@@ -205,7 +207,7 @@ class FeedsTests(SynchronousTestCase):
         self.assertEqual(self.said, [(A, Round.WITHOUT), (B, Round.WITHOUT)])
         self.feeds.humour(A, PACKAGE.sha256)
         self.clock.advance(DRY * 0.9)
-        self.feeds.came(A, PACKAGE.sha256, True)
+        self.feeds.came(A, PACKAGE.sha256, 0, True)
         self.clock.advance(DRY * 0.9)
         self.feeds.look()
         self.assertEqual(self.over, [])
@@ -214,12 +216,12 @@ class FeedsTests(SynchronousTestCase):
         """Who is not ahead hears what comes, and what it sends is no bad sign; who feeds us stays."""
         self.assertFalse(self.feeds.humour(B, PACKAGE.sha256), "nothing goes round")
         self.feeds.begin(PACKAGE, [])
-        self.feeds.came(A, PACKAGE.sha256, True)
+        self.feeds.came(A, PACKAGE.sha256, 0, True)
         self.said.clear()
         self.assertTrue(self.feeds.humour(B, PACKAGE.sha256))
         self.assertEqual((self.feeds.feeders(PACKAGE.sha256), self.said), (sorted([A, B]), []))
         for _ in range(2 * VAIN):
-            self.feeds.came(B, PACKAGE.sha256, False)
+            self.feeds.came(B, PACKAGE.sha256, 0, False)
         self.feeds.look()
         self.feeds.lost(B)
         self.assertEqual(self.over, [])
@@ -229,13 +231,13 @@ class FeedsTests(SynchronousTestCase):
     def test_ahead_later(self) -> None:
         """Once it sends what is of use, it feeds us, in place of the one before us."""
         self.feeds.begin(PACKAGE, [])
-        self.feeds.came(A, PACKAGE.sha256, True)
+        self.feeds.came(A, PACKAGE.sha256, 0, True)
         self.feeds.humour(B, PACKAGE.sha256)
         self.said.clear()
-        self.feeds.came(B, PACKAGE.sha256, True)
+        self.feeds.came(B, PACKAGE.sha256, 0, True)
         self.assertEqual(self.said, [(A, Round.WITHOUT)])
         for _ in range(2 * VAIN):
-            self.feeds.came(A, PACKAGE.sha256, False)
+            self.feeds.came(A, PACKAGE.sha256, 0, False)
         self.feeds.lost(A)
         self.feeds.look()
         self.assertEqual(self.over, [])
@@ -269,7 +271,7 @@ class FeedsTests(SynchronousTestCase):
         self.clock.advance(MODEST - HASTY / 2)
         self.feeds.let_in(PACKAGE.sha256, [DESK])
         for _ in range(2 * UNDER_WAY):
-            self.feeds.came(B, PACKAGE.sha256, True)
+            self.feeds.came(B, PACKAGE.sha256, 0, True)
         self.feeds.let_in(PACKAGE.sha256, [A])
         self.assertTrue(self.feeds.waits(PACKAGE.sha256))
         self.clock.advance(HASTY)
@@ -306,12 +308,12 @@ class FeedsTests(SynchronousTestCase):
     def test_declines(self) -> None:
         """What comes by itself need not be offered, but by a submitter, who has nobody to feed."""
         self.feeds.begin(PACKAGE, [])
-        self.assertFalse(self.feeds.declines(B, PACKAGE.sha256), "nothing came yet")
-        self.feeds.came(A, PACKAGE.sha256, True)
-        self.assertTrue(self.feeds.declines(B, PACKAGE.sha256))
-        self.assertFalse(self.feeds.declines(DESK, PACKAGE.sha256))
+        self.assertFalse(self.feeds.declines(B, PACKAGE.sha256, 0, Swarm(9, Random())), "nothing came yet")
+        self.feeds.came(A, PACKAGE.sha256, 0, True)
+        self.assertTrue(self.feeds.declines(B, PACKAGE.sha256, 0, Swarm(9, Random())))
+        self.assertFalse(self.feeds.declines(DESK, PACKAGE.sha256, 0, Swarm(9, Random())))
         self.feeds.end(PACKAGE.sha256)
-        self.assertFalse(self.feeds.declines(B, PACKAGE.sha256))
+        self.assertFalse(self.feeds.declines(B, PACKAGE.sha256, 0, Swarm(9, Random())))
 
     def test_not_again(self) -> None:
         """What goes round no more does not begin again, when another link opens."""

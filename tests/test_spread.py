@@ -73,7 +73,9 @@ class SpreadTests(SynchronousTestCase):
             starving=self.needed,
             busy=False,
             begun=lambda package: None,
-            feeds=SimpleNamespace(feeders=lambda digest: (), end=lambda digest: None),
+            feeds=SimpleNamespace(
+                feeders=lambda digest: (), end=lambda digest: None, pushes=lambda digest: False
+            ),
         )
         fetcher = cast(Fetcher, fetching)
         self.clock = Clock()
@@ -223,6 +225,7 @@ class RingTests(SynchronousTestCase):
         fetcher = SimpleNamespace(
             feeds=SimpleNamespace(
                 feeders=lambda digest: self.feeders,
+                pushes=lambda digest: False,
                 turn=lambda peer, digest: self.turned.append(peer) or True,
                 humour=lambda peer, digest: bool(self.feeders) and self.humoured.append(peer) is None,
                 left_out=lambda peer, digest, feeds: self.left.append((peer, feeds)),

@@ -6,7 +6,8 @@ from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from clumpt.agent.submission import STALLED, Errand, Seeded, share
+from clumpt.agent.errand import Errand, Seeded, share
+from clumpt.agent.submission import STALLED
 from clumpt.apps.submitting import Plan, Submitter, make_plan, submit
 from clumpt.errors import BadDocument, BadInput, IdentityError, Untrusted
 from clumpt.idset import IdSet

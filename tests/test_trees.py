@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.lab.lean import Clock
+from bench.lab.clock import Clock
 from bench.swarm_sim import Case
 from bench.trees import Cards, tree
 

@@ -10,19 +10,22 @@ cards.  Its first bytes arrive while the last ones are still to be sent, as on w
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
-from itertools import count
 from random import Random
 from typing import Any
 
 from attrs import define, field
 
+from bench.lab.clock import Clock
+from clumpt.agent.news import SOON
+from clumpt.agent.pushed import Pushed
 from clumpt.agent.rate import Bucket
+from clumpt.agent.ring import EAGER
+from clumpt.agent.spread import AT_LEAST, TOGETHER
 from clumpt.agent.swarm import Ask, Swarm
 from clumpt.agent.uplink import Uplink
-from clumpt.errors import NotHere
 from clumpt.model import Package, PeerName
-from clumpt.pieces import Bits, Digest
+from clumpt.pieces import Bits, Digest, Round
+from clumpt.trees import Branch
 
 #: Seconds for which news of pieces are gathered.
 TELL = 0.4
@@ -32,61 +35,13 @@ NEWS = 16
 AROUND = 66 + 22
 #: Bytes of a small message, of an entry, of a piece's head.
 SMALL, ENTRY, HEAD = 46, 1500, 9
+#: Bytes of a name in a branch, and of a handshake, each way; seconds that both ends take for it, and how
+#: often something goes one way before the link is there.
+NAME, HANDSHAKE, WORK, WAYS = 4, 3000, 0.01, 6
+#: Seconds after which another peer is tried in place of one that does not answer.
+PATIENCE = 0.5
 #: Bytes that a kernel and a transport take before a link is full.
 ROOM = 320 * 1024
-
-
-@define(eq=False)
-class Timer:
-    """What L{Clock.callLater} returns."""
-
-    call: Callable[..., object] | None
-
-    def active(self) -> bool:
-        """Is it still to come?"""
-        return self.call is not None
-
-    def cancel(self) -> None:
-        """Let it not come."""
-        self.call = None
-
-
-@define(eq=False)
-class Clock:
-    """Virtual time; as much of a reactor as is needed."""
-
-    now: float = 0.0
-    events: int = 0
-    _heap: list[tuple[float, int, Any, tuple[Any, ...]]] = field(factory=list, init=False)
-    _numbers: Any = field(factory=count, init=False)
-
-    def seconds(self) -> float:
-        """The time."""
-        return self.now
-
-    def at(self, when: float, call: Callable[..., object], *args: Any) -> None:
-        """Call at a time."""
-        heappush(self._heap, (when, next(self._numbers), call, args))
-
-    def callLater(self, delay: float, call: Callable[..., object], *args: Any) -> Timer:
-        """Call after a while."""
-        timer = Timer(call)
-        self.at(self.now + delay, self._ring, timer, args)
-        return timer
-
-    def _ring(self, timer: Timer, args: tuple[Any, ...]) -> None:
-        call, timer.call = timer.call, None
-        if call is not None:
-            call(*args)
-
-    def step(self) -> bool:
-        """The next event; False if there is none."""
-        if not self._heap:
-            return False
-        self.now, _, call, args = heappop(self._heap)
-        self.events += 1
-        call(*args)
-        return True
 
 
 @define(eq=False)
@@ -149,6 +104,11 @@ class Side:
         """See L{ILink}."""
         self.send(SMALL, self.there.uplink.declined, self.here.name, self.here.package.sha256, index)
 
+    def fed(self, digest: Digest, index: int, data: bytes) -> None:
+        """See L{ILink}."""
+        length = self.here.package.pieces.length(index)
+        self.send(HEAD + length, self.there.fed, self.back, index, length)
+
     def have(self, held: int, coming: int) -> None:
         """See L{ILink}."""
         self.untold, self.told_at = 0, self.here.clock.now
@@ -182,6 +142,9 @@ class Node:
     received: int = 0
     news: int = 0
     telling: bool = False
+    #: All peers, once they are linked along trees.
+    others: dict[PeerName, Node] = field(factory=dict)
+    pushed: Pushed = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         pieces = self.package.pieces.count
@@ -196,12 +159,65 @@ class Node:
             lambda: self.links,
             lambda _: self.swarm.held,
             lambda _: self.swarm.expected,
-            self._fed,
+            lambda peer, package, index: b"",
         )
+        self.pushed = Pushed(pieces)
+        self.uplink.feeder.push.grow = lambda _, branch: self.grow(branch)
+        self.uplink.feeder.push.comes = lambda _: bool(self.pushed.above) and not self.swarm.complete
 
-    def _fed(self, peer: PeerName, package: Package, index: int) -> bytes:
-        """Nothing goes round here: there are too many peers."""
-        raise NotHere(f"piece {index} goes round")
+    # The trees.
+
+    def grow(self, branch: Branch) -> None:
+        """Let the first of a branch know what is below it, once it is linked."""
+        there = self.others[branch.first]
+        if there.dead:
+            if (rest := branch.beheaded()) is not None:
+                self.clock.callLater(PATIENCE, self.grow, rest)
+        elif branch.first in self.links:
+            self._linked(branch)
+        else:
+            self.clock.callLater(WAYS * self.latency + WORK, self._linked, branch)
+
+    def _linked(self, branch: Branch) -> None:
+        there = self.others[branch.first]
+        if branch.first not in self.links:
+            join(self, there)
+            for side in (self.links[branch.first], there.links[self.name]):
+                side.send(HANDSHAKE, lambda: None)
+        side = self.links[branch.first]
+        side.send(ENTRY, there.notified, side.back)
+        side.send(SMALL + NAME * len(branch.names), there.branched, side.back, branch)
+        side.send(SMALL + self.package.pieces.count // 8, there.saw, side.back, self.swarm.held.value)
+        self.uplink.feeder.push.adopt(self.package, branch)
+
+    def branched(self, side: Side, branch: Branch) -> None:
+        """See L{IPeerEvents}."""
+        former = self.pushed.turn(branch.tree, side.peer, self.clock.now)
+        if former in self.links:
+            there = self.links[former].there
+            self.links[former].send(SMALL, there.heard, self.name, Round.ENOUGH)
+        self._want()
+        for below in branch.below():
+            self.grow(below)
+
+    def _want(self) -> None:
+        """Ask those above to push what comes."""
+        if self.ready:
+            for peer in self.pushed.above:
+                if peer not in self.pushed.asked:
+                    self.pushed.asked.add(peer)
+                    side = self.links[peer]
+                    side.send(SMALL + self.package.pieces.count // 8, side.there.saw, side.back, 0)
+                    side.send(SMALL, side.there.heard, self.name, Round.WANTED)
+
+    def heard(self, peer: PeerName, word: Round) -> None:
+        """See L{IPeerEvents}."""
+        self.uplink.goes_round(peer, self.package.sha256, word)
+
+    def fed(self, side: Side, index: int, length: int) -> None:
+        """See L{IPeerEvents}."""
+        self.pushed.came(index, self.clock.now)
+        self.came(side, index, length)
 
     # The entry spreads, then everybody says what he holds.
 
@@ -210,12 +226,20 @@ class Node:
         if self.knows:
             return
         self.knows = True
+        others = [other for other in self.links.values() if other is not side and not other.there.source]
+        for other in self.random.sample(others, min(EAGER, len(others))):
+            other.send(ENTRY, other.there.notified, other.back)
+        self.clock.callLater(SOON, self._remind)
         for other in self.links.values():
-            if not other.there.source:
-                other.send(ENTRY, other.there.notified, other.back)
             if other is not side:
                 other.send(SMALL + self.package.pieces.count // 8, other.there.saw, other.back, 0)
         side.send(SMALL, self._give_hashes, side)
+
+    def _remind(self) -> None:
+        """Who lacks the entry asks for it, once it hears how much there is to know."""
+        for other in self.links.values():
+            if not (other.there.knows or other.there.source):
+                other.send(ENTRY, other.there.notified, other.back)
 
     def _give_hashes(self, side: Side) -> None:
         there = side.there
@@ -230,6 +254,7 @@ class Node:
             other.send(
                 SMALL + self.package.pieces.count // 8, other.there.saw, other.back, self.swarm.held.value
             )
+        self._want()
 
     def saw(self, side: Side, bits: int, coming: int = 0) -> None:
         """The far side of C{side} holds these, and those are on their way to it."""
@@ -242,7 +267,7 @@ class Node:
 
     def offered(self, side: Side, index: int) -> None:
         """See L{IPeerEvents}."""
-        if self.ready:
+        if self.ready and index not in self.swarm.comes:
             self.swarm.offered(side.peer, index, self.clock.now)
             self.reply()
         else:
@@ -276,7 +301,7 @@ class Node:
         if new:
             for other in self.links.values():
                 other.untold |= 1 << index
-            self.have(side)
+            self._acknowledge(side)
             self.news += 1
             if self.swarm.complete:
                 self.tell(0.0)
@@ -289,6 +314,15 @@ class Node:
         if self.swarm.complete and not self.done:
             self.done = self.clock.now
         self.pump()
+
+    def _acknowledge(self, side: Side) -> None:
+        if side.peer not in self.pushed.above:
+            self.have(side)
+            return
+        for peer in self.pushed.above:
+            above = self.links[peer]
+            if above.untold.bit_count() >= TOGETHER or self.clock.now - above.told_at >= AT_LEAST:
+                self.have(above)
 
     def have(self, side: Side) -> None:
         """Tell what came, and what is to come."""
@@ -312,6 +346,7 @@ class Node:
 
     def pump(self) -> None:
         """Ask for what nobody offers."""
+        self.swarm.comes = self.pushed.comes(self.swarm.held, self.clock.now)
         if self.ready and not self.source:
             for ask in self.swarm.asks(self.clock.now):
                 self._ask(self.links[ask.peer], ask)

@@ -24,6 +24,7 @@ from clumpt.agent.inventory import Inventory
 from clumpt.agent.job import Agenda
 from clumpt.agent.manners import Manners
 from clumpt.agent.near import Near
+from clumpt.agent.planter import Planter
 from clumpt.agent.queue import Queue, interrupted
 from clumpt.agent.rate import Bucket, minute_of_day
 from clumpt.agent.recovery import verdicts
@@ -37,14 +38,7 @@ from clumpt.agent.sync import DIRECTORY, Sync
 from clumpt.aio import deferred, sleep, unattended
 from clumpt.errors import DirectoryRefused, DirectoryUnavailable, IdentityError, StoreFull
 from clumpt.idset import IdSet
-from clumpt.interfaces import (
-    IDirectory,
-    IInstaller,
-    IJournal,
-    IKeyring,
-    INetwork,
-    IRepository,
-)
+from clumpt.interfaces import IDirectory, IInstaller, IJournal, IKeyring, INetwork, IRepository
 from clumpt.model import Entry, GroupName, Package, PeerName, PeerStatus, Seq, State
 from clumpt.pieces import Digest
 from clumpt.places import Locality
@@ -160,9 +154,9 @@ class Agent:
             self.server.hashed,
             self.server.uplink.feeder.came,
         )
-        self.server.uplink.fanout = manners.fanout
-        self.server.uplink.feeder.broken = self.fetcher.feeds.end
-        self.fetcher.feeds.choosy = manners.choosy
+        self.behave(manners)
+        feeder = self.server.uplink.feeder
+        feeder.broken = self.fetcher.feeds.end
         if manners.locality is not Locality.NONE:
             self.server.uplink.near = self.fetcher.near = Near(self.name, self.roster.where)
         self.spread = Spread(
@@ -176,8 +170,10 @@ class Agent:
             self._widen,
             self.ring.first,
         )
-        detour = Around(reactor, self._network, self.roster, self.ring, self.spread.show)
-        self.server.uplink.feeder.detour = detour
+        feeder.detour = Around(reactor, self._network, self.roster, self.ring, self.spread.show)
+        feeder.push.comes = self.fetcher.feeds.pushes
+        planter = Planter(reactor, self._network, feeder.push, self.roster.find, self.spread.announce)
+        feeder.push.grow = planter.grow
         inventory = Inventory(self.name, self.repository, self.agenda, self.server, self.spread)
         self.care = Care(reactor, self.repository, manners.quota, inventory.held, self.spread.restore)
 
@@ -276,7 +272,7 @@ class Agent:
         up.rate, up.hours = manners.upload, manners.upload_hours
         down.rate, down.hours = manners.download, manners.download_hours
         self.server.uplink.fanout = manners.fanout
-        self.fetcher.feeds.choosy = manners.choosy
+        self.fetcher.feeds.choosy, self.fetcher.feeds.modest = manners.choosy, manners.modest
 
     # What changes here.
 

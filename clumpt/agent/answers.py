@@ -137,7 +137,7 @@ class Answers:
 
     def branched(self, link: ILink, digest: Digest, branch: Branch) -> None:
         """See L{IPeerEvents}."""
-        self._spread.branched(link, digest, branch)
+        self._spread.grove.branched(link, digest, branch)
 
     def drained(self, link: ILink) -> None:
         """See L{IPeerEvents}."""

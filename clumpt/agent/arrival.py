@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from clumpt.agent.swarm import Ask, Swarm
-from clumpt.interfaces import IAssembly
+from clumpt.interfaces import IAssembly, ILink
 from clumpt.model import Package, PeerName
 
 #: Packages that may arrive at the same time, the others wait in the order of their updates: a few, and more
 #: while they are small, together.
 FEW, AT_ONCE, SMALL = 16, 64, 1024 * 1024
+#: Seconds for which a peer that was silent is not asked again of our own accord.
+SHUN = 5.0
 
 
 @define(eq=False)
@@ -40,7 +42,17 @@ class Arrival:
     def starves(self) -> bool:
         """Does nobody linked hold a missing piece, or expect one, or send them by itself, or may soon?"""
         swarm = self.swarm
-        return not (self.finishing or swarm.holders or swarm.promised or swarm.alone or self.asking)
+        return not (self.finishing or swarm.holders or swarm.promised or swarm.comes or self.asking)
+
+    def give_up_silent(self, links: Mapping[PeerName, ILink], now: float) -> None:
+        """Who says nothing will not send either, long before it is known that the link is dead."""
+        long_ago = now - self.swarm.patience
+        for ask in self.swarm.overdue(long_ago):
+            link, answer = links.get(ask.peer), self.open.get(ask)
+            if link is not None and link.heard < long_ago and answer is not None:
+                # First, or it would be asked again at once.
+                self.swarm.gave_up(ask.peer, now + SHUN)
+                answer.cancel()
 
 
 def full_hands(arriving: Collection[Package]) -> bool:

@@ -9,27 +9,17 @@ from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
 from clumpt.agent.offers import Offers
+from clumpt.agent.pusher import Pusher
+from clumpt.agent.waiting import QUEUED, Queue
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest, Round
 
-#: Pieces that wait for one that is fed.
-QUEUED = 2
-
-
-class Queue(Protocol):
-    """Where pieces wait until they may be sent: L{clumpt.agent.uplink.Uplink}."""
-
-    def queued(self, peer: PeerName) -> int:
-        """How many pieces wait for C{peer}."""
-
-    def queue(self, peer: PeerName, package: Package, index: int) -> None:
-        """Let a piece wait that C{peer} did not ask for."""
-
-    def spare(self, digest: Digest) -> None:
-        """None of a package need be sent but what was asked for."""
-
-    def waits(self, peer: PeerName | None) -> tuple[float, float]:
-        """Seconds for which C{peer} does not show to have something that it was sent, or says nothing."""
+#: Of the pieces on the wire, those to one that is fed: what comes must go on, though acknowledgements are
+#: slow where both links are busy.  If one piece was not acknowledged for so many seconds, no more are sent
+#: than to others: behind them would wait what we acknowledge ourselves.
+WINDOW_FED, OLD = 12, 0.2
+#: Those to one below us in a tree.
+WINDOW_PUSHED = 8
 
 
 class Detour(Protocol):
@@ -62,9 +52,11 @@ class Feeder:
     broken: Callable[[Digest], object] = field(init=False)
     #: None at a submitter: what does not keep up there is passed by for another one that asked.
     detour: Detour | None = field(default=None, init=False)
+    push: Pusher = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.broken = self.end
+        self.push = Pusher(self._clock, self._queue, self._offers, self._held)
 
     def known(self, digest: Digest) -> None:
         """Somebody wants this package, for the first time."""
@@ -73,7 +65,11 @@ class Feeder:
 
     def heard(self, peer: PeerName, digest: Digest, word: Round) -> None:
         """C{peer} wants to be sent what comes of a package; or says that it goes round no more."""
-        if digest in self._offers and word is Round.WANTED:
+        if word is Round.ENOUGH:
+            self.push.enough(peer, digest)
+        elif word is Round.WANTED and self.push.wanted(peer, digest):
+            return
+        elif digest in self._offers and word is Round.WANTED:
             self._wanted(peer, digest, self._offers[digest])
         elif digest in self._offers and word is Round.OVER:
             self.broken(digest)
@@ -92,12 +88,23 @@ class Feeder:
         if digest in self._offers:
             self._offers[digest].came(peer, index, self._clock.seconds())
 
+    def passes_on(self, digest: Digest) -> bool:
+        """Is a package passed on from here without being offered?"""
+        return self._offers[digest].ring.goes or self.push.pushes(digest)
+
+    def window(self, peer: PeerName, digest: Digest, usual: int) -> int:
+        """How many pieces may be on the wire to C{peer}, who is sent some by themselves."""
+        if self.push.below(peer, digest):
+            return WINDOW_PUSHED
+        return WINDOW_FED if self._queue.waits(peer)[0] < OLD else usual
+
     def feeds(self, peer: PeerName, digest: Digest) -> bool:
         """Is C{peer} the one to whom a package goes on from here?  Not who is fed as there is time."""
         return digest in self._offers and self._offers[digest].follower == peer
 
     def lost(self, peer: PeerName) -> None:
         """The link to C{peer} is gone: what it was fed does not go round any more."""
+        self.push.lost(peer)
         for digest, offers in list(self._offers.items()):
             if offers.ring.goes and peer in offers.ring.eaters:
                 self.broken(digest)
@@ -117,6 +124,7 @@ class Feeder:
 
     def go_on(self, now: float) -> None:
         """Let what came wait for who is fed, like what others asked for."""
+        self.push.go_on(now)
         for digest, offers in list(self._offers.items()):
             peer = offers.hungry
             waits, mute = self._queue.waits(peer) if peer == offers.follower else (0.0, 0.0)

@@ -1,4 +1,7 @@
-"""Lets packages go round from peer to peer (L{clumpt.agent.feeding}), and ends it where it does not work."""
+"""
+Lets packages come by themselves: round from peer to peer (L{clumpt.agent.feeding}), which ends where it does
+not work, or along trees (L{clumpt.agent.pushed}).
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from clumpt.agent.feeding import Feeding
 from clumpt.agent.known import REMEMBERED
+from clumpt.agent.pushed import Pushed
+from clumpt.agent.swarm import Swarm
 from clumpt.errors import BadDocument
 from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName
-from clumpt.pieces import Digest, Round
+from clumpt.pieces import NONE, Bits, Digest, Round
 
 #: What has fewer pieces does not go round.
 LEAST = 12
@@ -32,6 +37,7 @@ class Feeds:
     @ivar nearest: the linked peers before us in the ring of those who want a package, the nearest first.
     @ivar submits: is this linked peer a submitter?
     @ivar choosy: does it matter here what comes from where, and when?
+    @ivar modest: does this peer not pass on at once, or not as fast as others do?
     @ivar ended: called with a package that is to be passed on by offers from now on; did it go round here?
     """
 
@@ -41,7 +47,10 @@ class Feeds:
     submits: Callable[[PeerName], bool]
     _ended: Callable[[Digest], bool]
     choosy: bool = field(default=False, init=False)
+    modest: bool = field(default=False, init=False)
     _feedings: dict[Digest, tuple[Package, Feeding]] = field(factory=dict, init=False)
+    #: Packages that come along trees.
+    _pushed: dict[Digest, Pushed] = field(factory=dict, init=False)
     #: Packages that do not go round any more, or never did, as it matters what comes when.
     _over: dict[Digest, None] = field(factory=dict, init=False)
     #: Packages that go round without us, and when something came last; None if we need not wait any more.
@@ -51,7 +60,9 @@ class Feeds:
 
     def source(self, package: Package, barren: Container[PeerName]) -> list[PeerName]:
         """Who may feed us a package, but for some, and has its hashes sooner: one, or nobody."""
-        likely = [*self._submitters(), *self._nearest(package)]
+        pushed = self._pushed.get(package.sha256)
+        likely = list(pushed.above) if pushed is not None else []
+        likely += [*self._submitters(), *self._nearest(package)]
         return [peer for peer in likely if peer not in barren][:1]
 
     def _submitters(self) -> list[PeerName]:
@@ -59,10 +70,13 @@ class Feeds:
 
     def begin(self, package: Package, holders: Sequence[PeerName]) -> bool:
         """
-        Let its pieces come, as they can be judged now; False if it does not go round.
+        Let its pieces come, as they can be judged now; False if it does not go round, or L{comes} knows.
 
         @param holders: who holds all of it; if not only submitters do, it went round before.
         """
+        if package.sha256 in self._pushed:
+            self._ask_above(package)
+            return False
         if package.sha256 in self._without:
             return self.waits(package.sha256)
         nearest = self._nearest(package) if package.pieces.count >= LEAST else []
@@ -78,8 +92,63 @@ class Feeds:
             self._ask(peer, package)
         return True
 
-    def came(self, peer: PeerName, digest: Digest, useful: bool) -> None:
+    # Along trees.
+
+    def branched(self, peer: PeerName, package: Package, tree: int) -> bool:
+        """C{peer} would push what one tree of a package carries: is that welcome?  Raises L{BadDocument}."""
+        digest, links = package.sha256, self._links()
+        if self.choosy or self.modest:
+            return False
+        self._feedings.pop(digest, None)
+        pushed = self._pushed.setdefault(digest, Pushed(package.pieces.count))
+        former = pushed.turn(tree, peer, self._clock.seconds())
+        if former is not None and former in links:
+            links[former].feed(digest, Round.ENOUGH, 0)
+        return True
+
+    def _ask_above(self, package: Package) -> None:
+        pushed = self._pushed[package.sha256]
+        for peer in pushed.above:
+            if peer not in pushed.asked:
+                pushed.asked.add(peer)
+                self._ask(peer, package)
+
+    def pushes(self, digest: Digest) -> bool:
+        """Does a package come along trees?"""
+        return digest in self._pushed
+
+    # Which pieces need not be asked for.
+
+    def let_come(self, package: Package, swarm: Swarm) -> None:
+        """The pieces of a package can be judged now: let them come, if they come by themselves."""
+        whole = self.begin(package, swarm.complete_holders)
+        swarm.comes = Bits.full(swarm.count) if whole else NONE
+        self.refresh(package.sha256, swarm)
+
+    def refresh(self, digest: Digest, swarm: Swarm) -> None:
+        """Time has passed: which of the pieces come by themselves?"""
+        if self.waits(digest):
+            swarm.comes = Bits.full(swarm.count)
+        elif digest in self._pushed:
+            swarm.comes = self._pushed[digest].comes(swarm.held, self._clock.seconds())
+
+    def declines(self, peer: PeerName, digest: Digest, index: int, swarm: Swarm) -> bool:
+        """Is an offer of no use, as that piece comes by itself?  Unless a submitter gave that up."""
+        if self.pushes(digest):
+            return index in swarm.comes
+        if bool(self.feeders(digest)) and not self.submits(peer):
+            return True
+        swarm.comes = NONE
+        return False
+
+    # What comes, or does not.
+
+    def came(self, peer: PeerName, digest: Digest, index: int, useful: bool) -> None:
         """C{peer} sent a piece by itself; raises L{BadDocument} if it does not stop to."""
+        pushed = self._pushed.get(digest)
+        if pushed is not None and pushed.pushes(peer):
+            pushed.came(index, self._clock.seconds())
+            return
         _, feeding = self._feedings.get(digest, (None, None))
         if feeding is not None and useful and peer in feeding.spare:
             # It is ahead by now: the one before us does not keep up.
@@ -98,6 +167,8 @@ class Feeds:
 
     def feeders(self, digest: Digest) -> Collection[PeerName]:
         """Those who were asked to feed us a package; nobody if none of it came by itself."""
+        if digest in self._pushed:
+            return self._pushed[digest].above
         known = self._feedings.get(digest)
         return known[1].feeders if known is not None and known[1].goes else ()
 
@@ -152,10 +223,6 @@ class Feeds:
             self._without[digest] = None
             self._ended(digest)
 
-    def declines(self, peer: PeerName, digest: Digest) -> bool:
-        """Is an offer of no use, as it comes by itself?  Unless C{peer} is a submitter, who gave that up."""
-        return bool(self.feeders(digest)) and not self.submits(peer)
-
     def look(self) -> None:
         """Time has passed: does everything come as it should?"""
         now = self._clock.seconds()
@@ -166,6 +233,8 @@ class Feeds:
     def lost(self, peer: PeerName) -> None:
         """The link to C{peer} is gone."""
         self._strays.pop(peer, None)
+        for pushed in self._pushed.values():
+            pushed.lost(peer)
         for package, feeding in list(self._feedings.values()):
             if peer == feeding.feeder:
                 self.end(package.sha256)
@@ -175,6 +244,9 @@ class Feeds:
 
     def end(self, digest: Digest) -> None:
         """This package does not go round any more: all who are linked hear it, if it did until now."""
+        if self.pushes(digest):
+            # Who says so was not told of the trees.
+            return
         feeding = self._feedings.pop(digest, None)
         if digest in self._without:
             self._without[digest] = None
@@ -193,6 +265,7 @@ class Feeds:
 
     def forget(self, digest: Digest) -> None:
         """This package does not come any more."""
+        self._pushed.pop(digest, None)
         self._feedings.pop(digest, None)
         self._without.pop(digest, None)
         self._over.pop(digest, None)

@@ -23,7 +23,7 @@ from clumpt.aio import deferred, sleep, unattended
 from clumpt.errors import BadDocument, Busy, ClumptError, Damaged, NotHere, StoreFull
 from clumpt.interfaces import ILink, IRepository
 from clumpt.model import Package, PeerName
-from clumpt.pieces import Bits, Digest
+from clumpt.pieces import NONE, Bits, Digest
 from clumpt.provenance import Origin, Provenance
 
 #: Seconds before something that failed for a while is tried again.
@@ -32,8 +32,6 @@ PAUSE = 1.0
 FULL_PAUSE = 30.0
 #: Pauses after refusals that are waited for; a peer may refuse for an hour, and offer again at once.
 MOST_TIMERS = 64
-#: Seconds for which a peer that was silent is not asked again of our own accord.
-SHUN = 5.0
 #: Seconds in which the hashes of pieces come, or are asked of somebody else: without them, nothing can be.
 HASHES = 2.0
 
@@ -121,13 +119,20 @@ class Fetcher:
         """The links were told that this package is wanted: let it come, once its pieces can be judged."""
         arrival = self._arrivals.get(package.sha256)
         if arrival is not None and not arrival.assembly.needs_hashes():
-            arrival.swarm.alone = self.feeds.begin(package, arrival.swarm.complete_holders)
+            self.feeds.let_come(package, arrival.swarm)
         self._pump(package.sha256)
+
+    def branched(self, peer: PeerName, digest: Digest, tree: int) -> bool:
+        """C{peer} would push part of a package that is on its way: is that welcome?"""
+        welcome = self.feeds.branched(peer, self._arrivals[digest].package, tree)
+        self.begun(self._arrivals[digest].package)
+        return welcome
 
     def unring(self, digest: Digest) -> None:
         """A package does not come by itself any more."""
         if digest in self._arrivals:
-            self._arrivals[digest].swarm.alone = self.feeds.waits(digest)
+            self._arrivals[digest].swarm.comes = NONE
+            self.feeds.refresh(digest, self._arrivals[digest].swarm)
             self._pump(digest)
 
     def wants(self, digest: Digest) -> bool:
@@ -162,7 +167,8 @@ class Fetcher:
     def offered(self, link: ILink, digest: Digest, index: int) -> None:
         """C{link} would send a piece, wanted or not; raises L{BadDocument} if there is no such piece."""
         arrival = self._arrivals.get(digest)
-        if arrival is None or arrival.finishing or self.feeds.declines(link.peer, digest):
+        feeds = self.feeds
+        if arrival is None or arrival.finishing or feeds.declines(link.peer, digest, index, arrival.swarm):
             link.decline(digest, index)
             return
         if not 0 <= index < arrival.package.pieces.count:
@@ -177,12 +183,13 @@ class Fetcher:
         """A piece came by itself; raises L{BadDocument} if there is no such piece, or if it should not."""
         arrival = self._arrivals.get(digest)
         if arrival is None or arrival.finishing or arrival.assembly.needs_hashes():
-            self.feeds.came(link.peer, digest, False)
+            self.feeds.came(link.peer, digest, index, False)
             return
         if not 0 <= index < arrival.package.pieces.count:
             raise BadDocument(f"piece {index} of {arrival.package.pieces.count} is sent")
-        self.feeds.came(link.peer, digest, index not in arrival.swarm.held)
-        self._fed(link.peer, digest, index)
+        self.feeds.came(link.peer, digest, index, index not in arrival.swarm.held)
+        if not self.feeds.pushes(digest):
+            self._fed(link.peer, digest, index)
         try:
             self._received(arrival, Ask(link.peer, index), data)
         except StoreFull as full:
@@ -218,21 +225,10 @@ class Fetcher:
         """Look again at everything on its way: time has passed."""
         self.feeds.look()
         for digest, arrival in list(self._arrivals.items()):
-            self._give_up_silent(arrival)
+            arrival.give_up_silent(self._links(), self._reactor.seconds())
             self.feeds.let_in(digest, arrival.swarm.complete_holders)
             arrival.barren.clear()
             self._pump(digest)
-
-    def _give_up_silent(self, arrival: Arrival) -> None:
-        """Who says nothing will not send either, long before it is known that the link is dead."""
-        now, links = self._reactor.seconds(), self._links()
-        long_ago = now - arrival.swarm.patience
-        for ask in arrival.swarm.overdue(long_ago):
-            link, answer = links.get(ask.peer), arrival.open.get(ask)
-            if link is not None and link.heard < long_ago and answer is not None:
-                # First, or it would be asked again at once.
-                arrival.swarm.gave_up(ask.peer, now + SHUN)
-                answer.cancel()
 
     def stop(self) -> None:
         """Ask for nothing more."""
@@ -254,6 +250,7 @@ class Fetcher:
             unattended(self._hashes(arrival), self._log, "asking for the hashes of pieces")
         else:
             links = self._links()
+            self.feeds.refresh(digest, arrival.swarm)
             self._reply(arrival)
             for ask in arrival.swarm.asks(self._reactor.seconds()):
                 if ask.peer in links:

@@ -6,6 +6,7 @@ from attrs import frozen
 
 from clumpt.hours import Hours
 from clumpt.places import Locality
+from clumpt.trees import TREES
 
 
 @frozen
@@ -39,3 +40,9 @@ class Manners:
         """Does it matter to this peer what comes from where, and when?"""
         limited = bool(self.download or self.download_hours.spans)
         return limited or self.locality is not Locality.NONE
+
+    @property
+    def modest(self) -> bool:
+        """Does this peer not pass on at once what comes, to some others, as fast as it comes?"""
+        limited = bool(self.upload or self.upload_hours.spans)
+        return limited or self.serve_installed or self.fanout < TREES

@@ -126,11 +126,19 @@ class Offers:
         peer = next(filter(self._there, eaters), None) if self.ring.goes else None
         return peer if peer is not None and self._views[peer].held != (1 << self.count) - 1 else None
 
-    def next_for(self, peer: PeerName, here: Bits, now: float) -> int | None:
-        """The piece that C{peer} is fed next, which counts as promised; None if there is none."""
+    def lacks(self, peer: PeerName) -> bool:
+        """Does C{peer} take part, and lack something?"""
+        return self._there(peer) and self._views[peer].held != (1 << self.count) - 1
+
+    def next_for(self, peer: PeerName, here: Bits, now: float, once: bool = True) -> int | None:
+        """
+        The piece that C{peer} is fed next, which counts as promised; None if there is none.
+
+        @param once: does a source not feed what it has given to somebody?
+        """
         view = self._views[peer]
         useful = here.value & ~(view.held | view.promised | view.awaited(now))
-        if self.source:
+        if self.source and once:
             useful &= ~self._given
         if not useful:
             return None

@@ -22,6 +22,7 @@ from clumpt.errors import (
     DirectoryRefused,
     DirectoryUnavailable,
     IdentityError,
+    PeerUnreachable,
     StoreFull,
     Untrusted,
 )
@@ -109,6 +110,18 @@ class Roster:
 
     def _peer(self, name: PeerName) -> Peer | None:
         return self._neighbours.get(name) or self._members.get(name) or self._callers.get(name)
+
+    @deferred
+    async def find(self, name: PeerName) -> Sequence[Address]:
+        """
+        Where a peer listens, as it is known here, or else as the directory says.
+
+        Fails with L{PeerUnreachable} if the directory does not know it, or as L{IDirectory.peer} does.
+        """
+        peer = self._peer(name) or await self._directory.peer(name)
+        if peer is None:
+            raise PeerUnreachable(f"the directory has no peer {name}")
+        return peer.addresses
 
     @deferred
     async def locate(self, name: PeerName) -> None:

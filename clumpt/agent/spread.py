@@ -9,6 +9,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
+from clumpt.agent.grove import Grove
 from clumpt.agent.job import Agenda
 from clumpt.agent.known import Known
 from clumpt.agent.news import News
@@ -19,7 +20,6 @@ from clumpt.idset import IdSet
 from clumpt.interfaces import ILink
 from clumpt.model import Entry, Package, PeerName, Seq
 from clumpt.pieces import NONE, Bits, Digest, Round
-from clumpt.trees import Branch
 
 #: Open updates whose packages are fetched ahead of their turn: a few, and more while they are small.
 AHEAD, FAR_AHEAD, SMALL = 64, 512, 64 * 1024 * 1024
@@ -56,6 +56,7 @@ class Spread:
     _widen: Callable[[], object]
     _first: Callable[[Entry, Sequence[PeerName]], Collection[PeerName]]
     news: News = field(init=False)
+    grove: Grove = field(init=False)
     _known: dict[PeerName, Known] = field(factory=dict, init=False)
     _lost: set[Digest] = field(factory=set, init=False)
     _watching: IDelayedCall | None = field(default=None, init=False)
@@ -75,6 +76,7 @@ class Spread:
             self.submits,
             self._first,
         )
+        self.grove = Grove(self._agenda.peer, self._known, self._server, self._fetcher, self.show)
 
     def stop(self) -> None:
         """Pass nothing on any more."""
@@ -185,6 +187,7 @@ class Spread:
             elif package.sha256 in known.pieces:
                 self._fetcher.learn(peer, package.sha256, known.pieces[package.sha256])
         if package.pieces.count > 1:
+            self.grove.begun(package)
             self._fetcher.begun(package)
 
     def _holds_all(self, peer: PeerName, seq: Seq) -> None:
@@ -265,12 +268,17 @@ class Spread:
             self._tell_pieces(peer, package)
             self._tell_more(known, package, self._server.held(package))
 
+    def announce(self, link: ILink, package: Package) -> None:
+        """Tell C{link} now of the update of a package, and what is here of it: it is to pass it on."""
+        known, seqs = self._known.get(link.peer), self._agenda.users(package.sha256)
+        if known is not None:
+            entries = [entry for seq in seqs if (entry := self._entry(seq)) is not None]
+            self.news.tell(known, self._gossip.lacking(link.peer, entries), seqs)
+            self.show(link.peer, package)
+
     def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:
         """A piece came by itself; raises L{BadDocument}."""
         self._fetcher.fed(link, digest, index, data)
-
-    def branched(self, link: ILink, digest: Digest, branch: Branch) -> None:
-        """C{link} passes a package on to us along a tree, and C{branch} is what begins with us there."""
 
     def arrived(self, package: Package, index: int, sender: PeerName) -> None:
         """One more piece is here: tell who sent it at once, and the others soon."""
@@ -327,9 +335,10 @@ class Spread:
         news, self._untold, self._came = self._untold, {}, 0
         for digest, package in news.items():
             held, feeders = self._server.held(package), self._fetcher.feeds.feeders(digest)
-            long_ago = self._reactor.seconds() - (AT_LEAST if feeders else since)
+            ring = feeders and not self._fetcher.feeds.pushes(digest)
+            long_ago = self._reactor.seconds() - (AT_LEAST if ring else since)
             for known in self._known.values() if held.value else ():
-                if feeders and known.link.peer not in feeders:
+                if ring and known.link.peer not in feeders:
                     continue
                 if digest in known.pieces and digest in known.told:
                     fresh = (held.value & ~known.told[digest]).bit_count()

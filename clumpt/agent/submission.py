@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from math import ceil
+from collections.abc import Callable, Collection, Sequence
 from random import Random
 
-from attrs import define, field, frozen
-from twisted.internet.defer import Deferred
+from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from clumpt.agent.feeds import LEAST as MANY
+from clumpt.agent.errand import Errand, Seeded
+from clumpt.agent.planter import Planter
 from clumpt.agent.serve import Server
 from clumpt.agent.visitor import Visitor
 from clumpt.errors import PeerUnreachable
@@ -20,18 +20,17 @@ from clumpt.idset import IdSet
 from clumpt.interfaces import ILink, INetwork, IPeerEvents
 from clumpt.model import Address, Entry, Package, PeerName, Seq
 from clumpt.pieces import NONE, Bits, Digest, Round
+from clumpt.trees import TREES, plant
 
 #: Peers dialled and served at the same time.
 DIALS = 32
-#: Peers that a large package is given to, at least: with one, all would pass through its uplink alone,
-#: and be lost with it.
-LEAST = 2
-#: A package goes round in a ring of so many peers at most, and of no more than one for so many pieces.
-RING, PIECES_EACH = 32, 3
 #: Seconds between looks at who makes progress.
 WATCH = 0.5
 #: Seconds without a link after which another peer is dialled as well: silence becomes an error much later.
 UNANSWERED = 1.5
+#: Seconds after which a peer that is told, but not at the top of a tree, hears of the updates from here: who
+#: knows them asks for the hashes of pieces at once, and would keep the others waiting.
+LATER = 1.0
 #: Seconds without any progress after which another peer is told as well (H8).
 STALLED = 30.0
 #: Seconds, about, before peers that were lost are dialled again; doubled each time, up to the second.
@@ -42,82 +41,19 @@ ROUNDS = 3
 PAGE = 64
 
 
-def share(peers: int, percentage: int) -> int:
-    """How many of C{peers} are told first: the percentage of them, at least one (R62)."""
-    return min(peers, max(1, ceil(peers * percentage / 100)))
-
-
-@frozen
-class Errand:
-    """
-    What is to be brought to whom.
-
-    @ivar entries: the new entries, in order; not empty.
-    @ivar earlier: envelopes that a peer may lack before them; from the directory.
-    @ivar candidates: the peers of the target groups and where they listen.
-    @ivar wanted: how many must have received.
-    """
-
-    entries: Sequence[Entry]
-    earlier: Mapping[Seq, bytes]
-    candidates: Mapping[PeerName, Sequence[Address]]
-    wanted: int
-
-    @property
-    def told(self) -> int:
-        """How many are told: as many as are wanted, or more, lest a large package depends on one peer."""
-        large = any(package.pieces.count > 1 for package in self.packages.values())
-        return max(self.wanted, LEAST) if large else self.wanted
-
-    @property
-    def packages(self) -> Mapping[Digest, Package]:
-        """The packages of the new entries."""
-        return {package.sha256: package for entry in self.entries for package in entry.update.packages}
-
-    @property
-    def rings(self) -> Collection[Digest]:
-        """
-        The packages that go round in the ring of their group, from each peer to the next.
-
-        So each link carries each piece once, and nothing need be offered or asked for; but it takes as many
-        steps as there are peers.
-        """
-        peers = len(self.candidates)
-        return [
-            package.sha256
-            for entry in self.entries
-            if len(entry.update.groups) == 1 and not (entry.update.nodes or entry.update.exclude)
-            for package in entry.update.packages
-            if package.pieces.count >= MANY and peers <= min(RING, package.pieces.count // PIECES_EACH)
-        ]
-
-
-@frozen
-class Seeded:
-    """
-    How a submission ended.
-
-    @ivar received: peers that hold the updates and all their packages.
-    @ivar unreachable: peers that were chosen and could not be reached, or left; others took their place (H8).
-    @ivar slow: peers that were told and did not make progress; others were told as well.
-    """
-
-    received: frozenset[PeerName] = frozenset()
-    unreachable: frozenset[PeerName] = frozenset()
-    slow: frozenset[PeerName] = frozenset()
-
-
 @define(eq=False)
 class _Told:
     """
     A peer that was told; what it has, and when it last showed that something goes on.
 
+    @ivar notified: was it told of the updates?
     @ivar pieces: those that it holds, and C{table}: how many updates it has.
     """
 
     link: ILink
     moved: float
     head: Seq
+    notified: bool = False
     sent: int = 0
     holding: set[Digest] = field(factory=set)
     pieces: dict[Digest, int] = field(factory=dict)
@@ -158,6 +94,7 @@ class Submission(Visitor):
     _watching: IDelayedCall | None = field(default=None, init=False)
     _again: IDelayedCall | None = field(default=None, init=False)
     _rounds: int = field(default=0, init=False)
+    _planted: bool = field(default=False, init=False)
     _log = Logger()
 
     def run(self, errand: Errand, within: float) -> Deferred[Seeded]:
@@ -176,8 +113,11 @@ class Submission(Visitor):
         self._random.shuffle(self._left)
         for package in errand.packages.values():
             self._server.know(package)
-        self._server.uplink.feeder.rings.update(errand.rings)
-        self._server.uplink.feeder.broken = self._over
+        feeder = self._server.uplink.feeder
+        feeder.rings.update(errand.rings)
+        feeder.broken = self._over
+        planter = Planter(self._reactor, self._network, feeder.push, self._find, self._announce)
+        feeder.push.grow = planter.grow
         self._needed = {
             digest for digest, package in errand.packages.items() if len(self._server.held(package))
         }
@@ -240,8 +180,43 @@ class Submission(Visitor):
         self._trying.add(link.peer)
         now = self._reactor.seconds()
         self.began = now if self.began is None else self.began
-        self._links[link.peer] = _Told(link, now, link.head)
-        link.notify(self._errand.entries, [entry.seq for entry in self._errand.entries if self._whole(entry)])
+        told = self._links[link.peer] = _Told(link, now, link.head)
+        if self._errand.pushed:
+            self._plant()
+        else:
+            self._notify(told)
+
+    def _notify(self, told: _Told) -> None:
+        if not told.notified:
+            told.notified = True
+            entries = self._errand.entries
+            told.link.notify(entries, [entry.seq for entry in entries if self._whole(entry)])
+
+    # The trees.
+
+    def _plant(self) -> None:
+        """The first who are linked stand at the top, all others in any order below."""
+        top = list(self._links)[:TREES]
+        if self._planted or len(top) < TREES:
+            return
+        self._planted = True
+        rest = sorted(set(self._errand.candidates).difference(top))
+        self._random.shuffle(rest)
+        for package in self._errand.pushed:
+            for branch in plant([*top, *rest]):
+                self._server.uplink.feeder.push.grow(package, branch)
+
+    def _find(self, peer: PeerName) -> Deferred[Sequence[Address]]:
+        return succeed(self._errand.candidates[peer])
+
+    def _announce(self, link: ILink, package: Package) -> None:
+        """C{link} is to pass a package on, perhaps in place of another one."""
+        told = self._links.get(link.peer)
+        if told is None or told.link is not link:
+            told = self._links[link.peer] = _Told(link, self._reactor.seconds(), link.head)
+        self._notify(told)
+
+    # Who is told, and what becomes of it.
 
     def _whole(self, entry: Entry) -> bool:
         packages = entry.update.packages
@@ -274,6 +249,8 @@ class Submission(Visitor):
         self._trying -= late
         self.unreachable |= late
         for peer, told in self._links.items():
+            if now - told.moved >= LATER:
+                self._notify(told)
             sent = self._server.sent.get(peer, 0)
             if sent != told.sent:
                 told.sent, told.moved = sent, now

@@ -18,7 +18,7 @@ from attrs import define, field, frozen
 
 from clumpt.agent.near import Near
 from clumpt.model import PeerName
-from clumpt.pieces import Bits
+from clumpt.pieces import NONE, Bits
 
 #: Pieces asked of one peer at a time without an offer: one on the wire, one that waits for its turn.
 PER_PEER = 2
@@ -78,7 +78,7 @@ class Swarm:
 
     @ivar held: the verified pieces here.
     @ivar near: where peers stand, None if it does not matter.
-    @ivar alone: do the pieces come by themselves, so that none need be asked for?
+    @ivar comes: the pieces that come by themselves, and need not be asked for.
     @ivar spoilers: peers that sent a wrong piece of it.
     """
 
@@ -86,7 +86,7 @@ class Swarm:
     random: Random
     held: Bits = Bits()
     near: Near | None = None
-    alone: bool = field(default=False, init=False)
+    comes: Bits = field(default=NONE, init=False)
     spoilers: set[PeerName] = field(factory=set, init=False)
     _holders: dict[PeerName, _Holder] = field(factory=dict, init=False)
     #: By how many holders each piece is held.
@@ -116,6 +116,11 @@ class Swarm:
     def expected(self) -> Bits:
         """The pieces that were asked for, and should be here soon."""
         return Bits(self._coming & ~self._doubtful)
+
+    @property
+    def _left(self) -> int:
+        """The pieces that are missing and do not come by themselves, as a bit field."""
+        return ((1 << self.count) - 1) & ~(self.held.value | self.comes.value)
 
     @property
     def holders(self) -> list[PeerName]:
@@ -192,6 +197,7 @@ class Swarm:
         holder = self._holders.get(offer.peer)
         if holder is not None:
             useful = (holder.bits | holder.soon & ~self._doubtful) & ~(self.held.value | self._coming)
+            useful &= ~self.comes.value
             useful &= ~self._spared(offer.peer, now)
             if useful:
                 self._fed = now
@@ -204,7 +210,6 @@ class Swarm:
         asked_at = self._asked.get(index, {}).get(peer)
         if asked_at is not None:
             self._usual += 0.2 * (now - asked_at - self._usual)
-            self.alone = False
         self._answered(peer, index)
         self._fed = now
         self.held = self.held.with_bit(index)
@@ -240,7 +245,7 @@ class Swarm:
             self._fed = now
         # What little is missing in the end is not worth waiting for.
         little = self.count - len(self.held) <= LITTLE
-        quiet = not self.alone and (little or now - self._fed >= QUIET)
+        quiet = bool(self._left) and (little or bool(self.comes) or now - self._fed >= QUIET)
         if not quiet and now < self._look_at:
             return
         self._look_at = now + LOOK
@@ -283,7 +288,7 @@ class Swarm:
 
     def _choose(self, now: float) -> Ask | None:
         for peer in self._idle(now):
-            useful = self._holders[peer].bits & ~self.held.value & ~self._coming & ~self._spared(peer, now)
+            useful = self._holders[peer].bits & self._left & ~self._coming & ~self._spared(peer, now)
             if useful:
                 return Ask(peer, self._rarest(list(Bits(useful))))
         return None

@@ -31,10 +31,6 @@ from clumpt.pieces import NONE, Bits, Digest, Round
 WINDOW = 10
 #: Of them, those to one peer, if there are others: a slow one does not take all.
 WINDOW_EACH = 5
-#: And to one that is fed: what comes must go on, though acknowledgements are slow where both links are busy.
-#: If one piece was not acknowledged for so many seconds, no more are sent than to others: behind them would
-#: wait what we acknowledge ourselves.
-WINDOW_FED, OLD = 12, 0.2
 #: Offers that were not answered, and requests that can be granted: so many that the wire is hardly ever idle.
 READY = 14
 #: The same and the requests that wait for pieces: how far ahead is decided.
@@ -120,7 +116,7 @@ class Uplink:
             self._offers[digest] = offers
             self.feeder.known(digest)
         offers.saw(peer, bits)
-        if offers.ring.goes:
+        if self.feeder.passes_on(digest):
             self._spare(lambda one: (one.peer, one.digest) == (peer, digest) and bits.value >> one.index & 1)
         offers.awaits(peer, coming, self._reactor.seconds())
         if len(bits) == package.pieces.count:
@@ -225,6 +221,7 @@ class Uplink:
 
     def arrived(self, package: Package, index: int) -> None:
         """A piece is here that may have been asked for already."""
+        self.feeder.push.moved(package.sha256)
         for request in [one for one in self._early if one.index == index and one.digest == package.sha256]:
             self._early.remove(request)
             self._waiting.append(request)
@@ -295,7 +292,7 @@ class Uplink:
                 break
             able = request in self._waiting and (peer not in links or not links[peer].full)
             able = able and (peer in flying or len(flying) < self.fanout) and (peer in fed or room > 0)
-            most = WINDOW_FED if peer in fed and self.waits(peer)[0] < OLD else each
+            most = self.feeder.window(peer, request.digest, each) if peer in fed else each
             if able and flying.get(peer, 0) < most:
                 flying[peer] = flying.get(peer, 0) + 1
                 room -= peer not in fed
@@ -318,7 +315,7 @@ class Uplink:
         for digest, offers in list(self._offers.items()):
             if self._ready() >= READY:
                 return
-            if offers.ring.goes:
+            if self.feeder.passes_on(digest):
                 continue
             package, links = self._packages[digest], self._links()
             here, soon = self._held(package), self._soon(package)
@@ -348,6 +345,7 @@ class Uplink:
         now = self._reactor.seconds()
         long_ago = now - UNANSWERED
         self._listen(now)
+        self.feeder.push.look(now)
         for peer, sent in list(self._unheard.items()):
             for key in [key for key, since in sent.items() if since < long_ago]:
                 del sent[key]

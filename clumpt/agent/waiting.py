@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import Protocol, cast
 
 from attrs import define, frozen
 from twisted.internet.defer import Deferred
@@ -12,6 +12,9 @@ from clumpt.errors import Busy, NotHere
 from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Digest
+
+#: Pieces that wait for one that is fed.
+QUEUED = 2
 
 
 @define(eq=False)
@@ -76,3 +79,19 @@ class Full:
     def __contains__(self, peer: object) -> bool:
         link = self._links.get(cast(PeerName, peer))
         return link is not None and link.full
+
+
+class Queue(Protocol):
+    """Where pieces wait until they may be sent: L{clumpt.agent.uplink.Uplink}."""
+
+    def queued(self, peer: PeerName) -> int:
+        """How many pieces wait for C{peer}."""
+
+    def queue(self, peer: PeerName, package: Package, index: int) -> None:
+        """Let a piece wait that C{peer} did not ask for."""
+
+    def spare(self, digest: Digest) -> None:
+        """None of a package need be sent but what was asked for."""
+
+    def waits(self, peer: PeerName | None) -> tuple[float, float]:
+        """Seconds for which C{peer} does not show to have something that it was sent, or says nothing."""

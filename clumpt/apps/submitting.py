@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from attrs import define, field, frozen
 
+from clumpt.agent.errand import Errand, Seeded, share
 from clumpt.agent.rate import Bucket, minute_of_day
 from clumpt.agent.serve import Server
-from clumpt.agent.submission import Errand, Seeded, Submission, share
+from clumpt.agent.submission import Submission
 from clumpt.aio import deferred, sleep
 from clumpt.apps.desk import Desk
 from clumpt.apps.nodes import fold

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from attrs import define
 from zope.interface import implementer
 
+from clumpt.agent.errand import Errand, Seeded, share
 from clumpt.agent.rate import Bucket
 from clumpt.agent.serve import Server
-from clumpt.agent.submission import Errand, Seeded, Submission, share
+from clumpt.agent.submission import Submission
 from clumpt.aio import deferred
 from clumpt.interfaces import IPieces
 from clumpt.model import Entry, Package, PeerName

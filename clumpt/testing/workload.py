@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import define, field
 
-from clumpt.agent.submission import Seeded
+from clumpt.agent.errand import Seeded
 from clumpt.model import Action, Entry, Interrupted, Outcome, Seq, Update
 from clumpt.store.repository import SPARE
 from clumpt.testing.cluster import Cluster

@@ -9,7 +9,7 @@ from attrs import define, field
 from twisted.internet.defer import CancelledError
 from twisted.python.usage import UsageError
 
-from clumpt.agent.submission import Seeded
+from clumpt.agent.errand import Seeded
 from clumpt.aio import deferred
 from clumpt.apps.desk import Desk
 from clumpt.apps.display import Lines, about, display, fold_line, groups_of, plain, summary

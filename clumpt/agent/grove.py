@@ -1,0 +1,69 @@
+"""The branches that begin with this peer: who is above pushes what comes, and who is below is told (R73)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from attrs import define, field
+
+from clumpt.agent.fetch import Fetcher
+from clumpt.agent.known import Known
+from clumpt.agent.serve import Server
+from clumpt.errors import BadDocument
+from clumpt.interfaces import ILink
+from clumpt.model import Package, PeerName
+from clumpt.pieces import Digest, Round
+from clumpt.trees import TREES, Branch
+
+#: Branches of packages that are not wanted here yet, as their update is on its way; the oldest is forgotten.
+EARLY = 64
+
+
+@define(eq=False)
+class Grove:
+    """
+    All trees in which this peer stands.
+
+    @ivar known: the linked peers.
+    @ivar show: tells a linked peer what is here of a package.
+    """
+
+    _me: PeerName
+    _known: Mapping[PeerName, Known]
+    _server: Server
+    _fetcher: Fetcher
+    _show: Callable[[PeerName, Package], object]
+    _early: dict[tuple[Digest, int], tuple[PeerName, Branch]] = field(factory=dict, init=False)
+
+    def branched(self, link: ILink, digest: Digest, branch: Branch) -> None:
+        """C{link} passes a package on to us; raises L{BadDocument} if that makes no sense."""
+        if branch.first != self._me:
+            raise BadDocument(f"it says to {self._me} what begins with {branch.first}")
+        package = self._server.package(digest)
+        if package is not None and (self._fetcher.wants(digest) or self._whole(package)):
+            self._take(link, package, branch)
+            return
+        self._early[digest, branch.tree] = link.peer, branch
+        if len(self._early) > EARLY:
+            del self._early[next(iter(self._early))]
+
+    def begun(self, package: Package) -> None:
+        """A package begins to arrive: was it told before who is above and below?"""
+        for tree in range(TREES):
+            early = self._early.pop((package.sha256, tree), None)
+            if early is not None and early[0] in self._known:
+                self._take(self._known[early[0]].link, package, early[1])
+
+    def _whole(self, package: Package) -> bool:
+        return len(self._server.held(package)) == package.pieces.count
+
+    def _take(self, link: ILink, package: Package, branch: Branch) -> None:
+        digest = package.sha256
+        if self._whole(package):
+            self._show(link.peer, package)
+            link.feed(digest, Round.WANTED, 0)
+        elif not self._fetcher.branched(link.peer, digest, branch.tree):
+            link.feed(digest, Round.ENOUGH, 0)
+            return
+        for part in branch.below():
+            self._server.uplink.feeder.push.grow(package, part)
