@@ -76,10 +76,21 @@ class Branch:
         ]
 
     def beheaded(self) -> Branch | None:
-        """The same without the first one, whose place the next one takes; None if that was all."""
+        """
+        The same without the first one; None if that was all.
+
+        The others move up along one path only, which ends at the last of those who pass on: nearly everybody
+        keeps who is above and below, but for one leaf, for which there is no place any more.
+        """
         if len(self.names) == 1:
             return None
-        return Branch(self.tree, max(0, self.inner - 1), self.names[1:])
+        if self.inner <= 1:
+            return Branch(self.tree, 0, self.names[1:])
+        names, place = list(self.names), self.inner - 1
+        names[place] = names[-1]
+        while place:
+            names[(place - 1) // TREES], place = self.names[place], (place - 1) // TREES
+        return Branch(self.tree, self.inner - 1, tuple(names[:-1]))
 
 
 def plant(names: Sequence[PeerName]) -> list[Branch]:

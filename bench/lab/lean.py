@@ -196,8 +196,9 @@ class Node:
         if former in self.links:
             there = self.links[former].there
             self.links[former].send(SMALL, there.heard, self.name, Round.ENOUGH)
+        told, self.pushed.branches[branch.tree] = self.pushed.branches.get(branch.tree), branch
         self._want()
-        for below in branch.below():
+        for below in branch.below() if branch != told else ():
             self.grow(below)
 
     def _want(self) -> None:

@@ -172,8 +172,7 @@ class Agent:
         )
         feeder.detour = Around(reactor, self._network, self.roster, self.ring, self.spread.show)
         feeder.push.comes = self.fetcher.feeds.pushes
-        planter = Planter(reactor, self._network, feeder.push, self.roster.find, self.spread.announce)
-        feeder.push.grow = planter.grow
+        Planter(reactor, self._network, feeder.push, self.roster.find, self.spread.announce)
         inventory = Inventory(self.name, self.repository, self.agenda, self.server, self.spread)
         self.care = Care(reactor, self.repository, manners.quota, inventory.held, self.spread.restore)
 

@@ -18,8 +18,8 @@ from clumpt.pieces import Bits, Digest, Round
 #: slow where both links are busy.  If one piece was not acknowledged for so many seconds, no more are sent
 #: than to others: behind them would wait what we acknowledge ourselves.
 WINDOW_FED, OLD = 12, 0.2
-#: Those to one below us in a tree.
-WINDOW_PUSHED = 8
+#: Those to one below us in a tree, and beside them to all who ask: behind these, all below would wait.
+WINDOW_PUSHED, BESIDE = 8, 3
 
 
 class Detour(Protocol):
@@ -91,6 +91,10 @@ class Feeder:
     def passes_on(self, digest: Digest) -> bool:
         """Is a package passed on from here without being offered?"""
         return self._offers[digest].ring.goes or self.push.pushes(digest)
+
+    def beside(self, usual: int) -> int:
+        """How many pieces may be on the wire to those who asked for them."""
+        return BESIDE if any(map(self.push.pushes, self._offers)) else usual
 
     def window(self, peer: PeerName, digest: Digest, usual: int) -> int:
         """How many pieces may be on the wire to C{peer}, who is sent some by themselves."""

@@ -19,6 +19,7 @@ from clumpt.errors import BadDocument
 from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName
 from clumpt.pieces import NONE, Bits, Digest, Round
+from clumpt.trees import Branch
 
 #: What has fewer pieces does not go round.
 LEAST = 12
@@ -94,17 +95,22 @@ class Feeds:
 
     # Along trees.
 
-    def branched(self, peer: PeerName, package: Package, tree: int) -> bool:
-        """C{peer} would push what one tree of a package carries: is that welcome?  Raises L{BadDocument}."""
+    def branched(self, peer: PeerName, package: Package, branch: Branch) -> list[Branch] | None:
+        """
+        C{peer} would push what a tree carries; returns what is below us and is to be told so.
+
+        That is nothing if it was told already, and None if this is not welcome.  Raises L{BadDocument}.
+        """
         digest, links = package.sha256, self._links()
         if self.choosy or self.modest:
-            return False
+            return None
         self._feedings.pop(digest, None)
         pushed = self._pushed.setdefault(digest, Pushed(package.pieces.count))
-        former = pushed.turn(tree, peer, self._clock.seconds())
+        former = pushed.turn(branch.tree, peer, self._clock.seconds())
         if former is not None and former in links:
             links[former].feed(digest, Round.ENOUGH, 0)
-        return True
+        told, pushed.branches[branch.tree] = pushed.branches.get(branch.tree), branch
+        return branch.below() if branch != told else []
 
     def _ask_above(self, package: Package) -> None:
         pushed = self._pushed[package.sha256]
@@ -198,7 +204,9 @@ class Feeds:
         return True
 
     def left_out(self, peer: PeerName, digest: Digest, feeds: bool) -> None:
-        """C{peer}, whom we feed or who feeds us, says that it goes round without us."""
+        """C{peer}, whom we feed or who feeds us, says that it goes round without us; or pushes no more."""
+        if digest in self._pushed:
+            self._pushed[digest].dropped(peer)
         package, feeding = self._feedings.get(digest, (None, None))
         if package is not None and feeding is not None and (feeds or feeding.feeder == peer):
             del self._feedings[digest]

@@ -58,12 +58,14 @@ class Grove:
         return len(self._server.held(package)) == package.pieces.count
 
     def _take(self, link: ILink, package: Package, branch: Branch) -> None:
-        digest = package.sha256
+        digest, below = package.sha256, branch.below()
         if self._whole(package):
             self._show(link.peer, package)
             link.feed(digest, Round.WANTED, 0)
-        elif not self._fetcher.branched(link.peer, digest, branch.tree):
+        elif (taken := self._fetcher.branched(link.peer, digest, branch)) is not None:
+            below = taken
+        else:
             link.feed(digest, Round.ENOUGH, 0)
             return
-        for part in branch.below():
+        for part in below:
             self._server.uplink.feeder.push.grow(package, part)

@@ -14,6 +14,7 @@ from clumpt.aio import deferred, unattended
 from clumpt.errors import ClumptError
 from clumpt.interfaces import ILink, INetwork
 from clumpt.model import Address, Package, PeerName
+from clumpt.pieces import Digest, Round
 from clumpt.trees import Branch
 
 #: Peers that are tried for a branch, one after the other: who is off leaves its place to the next one.
@@ -28,6 +29,8 @@ class Planter:
     Links to those who are below this peer, and tells them what is below them.
 
     @ivar find: where a peer listens; fails with a L{ClumptError} if that cannot be known.
+    It serves L{Pusher} from the beginning on.
+
     @ivar tell: tells a peer of the update of a package, and what is here of it.
     """
 
@@ -37,6 +40,9 @@ class Planter:
     _find: Callable[[PeerName], Deferred[Sequence[Address]]]
     _tell: Callable[[ILink, Package], object]
     _log = Logger()
+
+    def __attrs_post_init__(self) -> None:
+        self._push.grow, self._push.drop = self.grow, self.drop
 
     def grow(self, package: Package, branch: Branch) -> None:
         """Let somebody take C{branch}; whom nobody pushes anything asks for it by itself."""
@@ -64,3 +70,9 @@ class Planter:
         if takes:
             self._push.adopt(package, branch)
         return takes
+
+    def drop(self, peer: PeerName, digest: Digest) -> None:
+        """Tell a peer that it is pushed no more of a package."""
+        link = self._network.links().get(peer)
+        if link is not None:
+            link.feed(digest, Round.WITHOUT, 0)

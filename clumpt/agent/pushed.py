@@ -10,12 +10,12 @@ from clumpt.agent.feeding import DRY, FIRST, GAPS, SMOOTH
 from clumpt.errors import BadDocument
 from clumpt.model import PeerName
 from clumpt.pieces import Bits
-from clumpt.trees import TREES, carried
+from clumpt.trees import TREES, Branch, carried
 
 #: What comes along one tree, and so many pieces less than along the other, is asked for as well.
-BEHIND = 32
-#: Branches of one tree of a package that are taken, one after the other: who is above us may change.
-MOST_BRANCHES = 8
+BEHIND = 20
+#: How often it may change who is above us in one tree of a package.
+MOST_TURNS = 16
 
 
 @define
@@ -44,13 +44,15 @@ class Pushed:
     What does not come as it should is asked for, like anything else: so nobody waits for a tree to be mended.
 
     @ivar asked: those who know that we want to be sent what comes.
+    @ivar branches: what begins here, by the number of the tree.
     """
 
     count: int
     asked: set[PeerName] = field(factory=set, init=False)
+    branches: dict[int, Branch] = field(factory=dict, init=False)
     _above: dict[int, _Above] = field(factory=dict, init=False)
     _before: set[PeerName] = field(factory=set, init=False)
-    _branches: int = field(default=0, init=False)
+    _turns: int = field(default=0, init=False)
     #: Until when it may still be told who is above us in the other tree.
     _until: float = field(default=0.0, init=False)
 
@@ -69,13 +71,15 @@ class Pushed:
 
         Raises L{BadDocument} if that changes without end.
         """
-        self._branches += 1
-        if self._branches > MOST_BRANCHES * TREES:
+        self._turns += 1
+        if self._turns > MOST_TURNS * TREES:
             raise BadDocument("it changes again and again who is above us in a tree")
-        if self._branches == 1:
+        if self._turns == 1:
             self._until = now + FIRST
         former = self._above.get(tree)
         self._above[tree] = _Above(peer, now)
+        # Even if it was told before: what it knew of us it may have dropped.
+        self.asked.discard(peer)
         self._before.discard(peer)
         if former is None or former.peer in self.above:
             return None
@@ -104,6 +108,11 @@ class Pushed:
     def _flows(self, tree: int, now: float) -> bool:
         above = self._above.get(tree)
         return now < self._until if above is None else not above.dry(now)
+
+    def dropped(self, peer: PeerName) -> None:
+        """C{peer} pushes nothing any more; what it sent before may still come."""
+        self.lost(peer)
+        self._before.add(peer)
 
     def lost(self, peer: PeerName) -> None:
         """The link to C{peer} is gone."""

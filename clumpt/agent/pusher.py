@@ -40,6 +40,11 @@ class _Child:
     given: int = 0
 
     @property
+    def peer(self) -> PeerName:
+        """Its name."""
+        return self.branch.first
+
+    @property
     def turn(self) -> tuple[int, int]:
         """Who was given least is next; of those who are equal, each once."""
         return self.given, (self.number + self.given) % TREES
@@ -55,13 +60,14 @@ class _Pushing:
     """
     One package that is pushed.
 
+    @ivar children: by their name and tree.
     @ivar began: since when there is something to push.
     @ivar moves: when a piece came here (from None), or was given to somebody, last.
     """
 
     package: Package
     began: float | None = None
-    children: dict[PeerName, _Child] = field(factory=dict)
+    children: dict[tuple[PeerName, int], _Child] = field(factory=dict)
     moves: deque[tuple[float, PeerName | None]] = field(factory=lambda: deque(maxlen=REMEMBERED))
 
 
@@ -72,6 +78,7 @@ class Pusher:
 
     @ivar offers: what is known of the peers that want a package.
     @ivar held: the pieces of a package that can be given.
+    @ivar drop: tell a peer that it is pushed no more of a package.
     @ivar comes: is a package on its way here along trees?
     @ivar grow: somebody else is to take a branch, in place of one that is gone or does not keep up.
     """
@@ -81,6 +88,7 @@ class Pusher:
     _offers: Mapping[Digest, Offers]
     _held: Callable[[Package], Bits]
     grow: Callable[[Package, Branch], object] = field(default=lambda package, branch: None, init=False)
+    drop: Callable[[PeerName, Digest], object] = field(default=lambda peer, digest: None, init=False)
     comes: Callable[[Digest], bool] = field(default=lambda digest: False, init=False)
     _pushing: dict[Digest, _Pushing] = field(factory=dict, init=False)
 
@@ -88,31 +96,42 @@ class Pusher:
         """The first of C{branch} was told of it."""
         pushing = self._pushing.setdefault(package.sha256, _Pushing(package))
         number, now = len(pushing.children), self._clock.seconds()
-        pushing.children[branch.first] = _Child(branch, number, now)
+        pushing.children[branch.first, branch.tree] = _Child(branch, number, now)
         if pushing.began is None and self._held(package).value:
             pushing.began = now
 
     def wanted(self, peer: PeerName, digest: Digest) -> bool:
         """C{peer} wants what comes; False if it is not below us."""
-        child = self._child(peer, digest)
-        if child is not None:
+        children = self._children(peer, digest)
+        for child in children:
             child.wants = True
-        return child is not None
+            self._make_room(digest, child.branch.tree)
+        return bool(children)
+
+    def _make_room(self, digest: Digest, tree: int) -> None:
+        """More than there is room for are below us: the one that was told first is somebody else's."""
+        children = self._pushing[digest].children
+        there = [child for child in children.values() if child.wants and child.branch.tree == tree]
+        if len(there) > TREES:
+            child = min(there, key=lambda child: child.since)
+            del children[child.peer, tree]
+            self.drop(child.peer, digest)
 
     def enough(self, peer: PeerName, digest: Digest) -> None:
         """C{peer} wants nothing, or nothing more: if it never did, its place is free."""
-        child = self._child(peer, digest)
-        if child is not None:
-            del self._pushing[digest].children[peer]
+        for child in self._children(peer, digest):
+            pushing = self._pushing[digest]
+            del pushing.children[peer, child.branch.tree]
             if not child.wants:
-                self._again(self._pushing[digest].package, child)
+                self._again(pushing.package, child)
 
     def below(self, peer: PeerName, digest: Digest) -> bool:
         """Is C{peer} pushed what comes of a package?"""
-        return self._child(peer, digest) is not None
+        return bool(self._children(peer, digest))
 
-    def _child(self, peer: PeerName, digest: Digest) -> _Child | None:
-        return self._pushing[digest].children.get(peer) if digest in self._pushing else None
+    def _children(self, peer: PeerName, digest: Digest) -> list[_Child]:
+        children = self._pushing[digest].children if digest in self._pushing else {}
+        return [children[peer, tree] for tree in range(TREES) if (peer, tree) in children]
 
     def _again(self, package: Package, child: _Child) -> None:
         if (rest := child.cut()) is not None:
@@ -120,9 +139,9 @@ class Pusher:
 
     def lost(self, peer: PeerName) -> None:
         """The link to C{peer} is gone."""
-        for pushing in list(self._pushing.values()):
-            child = pushing.children.pop(peer, None)
-            if child is not None:
+        for digest, pushing in list(self._pushing.items()):
+            for child in self._children(peer, digest):
+                del pushing.children[peer, child.branch.tree]
                 self._again(pushing.package, child)
 
     def moved(self, digest: Digest) -> None:
@@ -140,8 +159,8 @@ class Pusher:
         if offers is None or pushing is None:
             return False
         return any(
-            offers.lacks(peer) if child.wants else now - child.since < GRACE
-            for peer, child in pushing.children.items()
+            offers.lacks(child.peer) if child.wants else now - child.since < GRACE
+            for child in pushing.children.values()
         )
 
     def go_on(self, now: float) -> None:
@@ -153,43 +172,38 @@ class Pusher:
 
     def _push(self, pushing: _Pushing, offers: Offers, now: float) -> None:
         package, held = pushing.package, self._held(pushing.package)
-        ready = {
-            peer: QUEUED - self._queue.queued(peer)
-            for peer, child in pushing.children.items()
-            if child.wants and offers.lacks(peer)
-        }
-        while ready := {peer: room for peer, room in ready.items() if room > 0}:
-            peer = min(ready, key=lambda peer: pushing.children[peer].turn)
-            child = pushing.children[peer]
-            part = carried(child.branch.tree, package.pieces.count)
-            index = offers.next_for(peer, Bits(held.value & part.value), now, once=False)
+        ready = [child for child in pushing.children.values() if child.wants and offers.lacks(child.peer)]
+        while ready:
+            child = min(ready, key=lambda child: child.turn)
+            part, index = carried(child.branch.tree, package.pieces.count), None
+            if self._queue.queued(child.peer) < QUEUED:
+                index = offers.next_for(child.peer, Bits(held.value & part.value), now, once=False)
             if index is None:
-                del ready[peer]
+                ready.remove(child)
                 continue
-            ready[peer] -= 1
             child.given += 1
-            pushing.moves.append((now, peer))
-            self._queue.queue(peer, package, index)
+            pushing.moves.append((now, child.peer))
+            self._queue.queue(child.peer, package, index)
 
     def look(self, now: float) -> None:
         """Time has passed: who does not keep up has nothing below it any more."""
         for digest, pushing in list(self._pushing.items()):
-            for peer, child in list(pushing.children.items()):
-                if len(child.branch.names) > 1 and self._fails(pushing, peer, child, now):
+            for child in list(pushing.children.values()):
+                if len(child.branch.names) > 1 and self._fails(pushing, child, now):
                     self._again(pushing.package, child)
-            if all(self._over(digest, peer, child, now) for peer, child in pushing.children.items()):
+            if all(self._over(digest, child, now) for child in pushing.children.values()):
                 del self._pushing[digest]
 
-    def _over(self, digest: Digest, peer: PeerName, child: _Child, now: float) -> bool:
+    def _over(self, digest: Digest, child: _Child, now: float) -> bool:
         """Is there nothing more to do for it?"""
         offers = self._offers.get(digest)
-        lacks = child.wants and offers is not None and offers.lacks(peer)
+        lacks = child.wants and offers is not None and offers.lacks(child.peer)
         waits = not child.wants and len(child.branch.names) > 1
         return not (lacks or waits) and now - child.since >= GRACE
 
-    def _fails(self, pushing: _Pushing, peer: PeerName, child: _Child, now: float) -> bool:
+    def _fails(self, pushing: _Pushing, child: _Child, now: float) -> bool:
         if not child.wants:
             return pushing.began is not None and now - max(child.since, pushing.began) >= GRACE
-        waits, _ = self._queue.waits(peer)
-        moved = sum(other != peer and when >= now - waits for when, other in pushing.moves)
+        waits, _ = self._queue.waits(child.peer)
+        moved = sum(other != child.peer and when >= now - waits for when, other in pushing.moves)
         return waits >= STUCK and moved >= MOVED

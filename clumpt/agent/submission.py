@@ -116,8 +116,7 @@ class Submission(Visitor):
         feeder = self._server.uplink.feeder
         feeder.rings.update(errand.rings)
         feeder.broken = self._over
-        planter = Planter(self._reactor, self._network, feeder.push, self._find, self._announce)
-        feeder.push.grow = planter.grow
+        Planter(self._reactor, self._network, feeder.push, self._find, self._announce)
         self._needed = {
             digest for digest, package in errand.packages.items() if len(self._server.held(package))
         }

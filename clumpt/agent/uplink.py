@@ -283,10 +283,11 @@ class Uplink:
             if (number := sum(at > clogged for at in sent.values()))
         }
         fed = {request.peer for request in self._waiting if not request.asked}
-        room = WINDOW - sum(number for peer, number in flying.items() if peer not in fed)
+        room = self.feeder.beside(WINDOW) - sum(number for peer, number in flying.items() if peer not in fed)
         links = self._links()
         each = WINDOW_EACH if len(links) > 1 else WINDOW
-        for request in list(self._waiting):
+        # What is passed on without being asked for goes first, as many others wait for it.
+        for request in sorted(self._waiting, key=lambda one: one.asked):
             peer = request.peer
             if self._free_at > now:
                 break
