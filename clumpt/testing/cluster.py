@@ -269,8 +269,11 @@ class Cluster:
         return len(self.keys.entries)
 
     def knows(self) -> bool:
-        """Does every peer that is up know every update?"""
-        return all(machine.agent.chain.head == self.head for machine in self.up)
+        """Does every peer that is up know every update, and its groups?"""
+        return all(
+            machine.agent.chain.head == self.head and machine.agent.agenda.groups == machine.groups
+            for machine in self.up
+        )
 
     def settled(self) -> bool:
         """Is nothing left to do on any peer that is up, unless it waits for the administrators?"""
