@@ -72,6 +72,8 @@ class FakeLink:
     offers: list[tuple[Digest, int]] = field(factory=list)
     words: list[Round] = field(factory=list)
     declines: list[tuple[Digest, int]] = field(factory=list)
+    branches: list[tuple[Digest, Branch]] = field(factory=list)
+    notified: int = 0
 
     @property
     def peer(self) -> PeerName:
@@ -83,9 +85,11 @@ class FakeLink:
     def fed(self, digest: Digest, index: int, data: bytes) -> None: ...
 
     def branch(self, digest: Digest, branch: Branch) -> bool:
-        return False
+        self.branches.append((digest, branch))
+        return True
 
     def notify(self, entries: Sequence[Entry], holding: Collection[Seq]) -> None:
+        self.notified += 1
         if not self.far.mute:
             self.network.later(self._told, list(entries), list(holding))
 
@@ -185,7 +189,10 @@ class FakeNetwork:
     @deferred
     async def dial(self, peer: PeerName, addresses: Sequence[Address]) -> ILink:
         far = self.cluster.peers[peer]
-        await sleep(self.clock, 0.01 if far.up else far.rings)
+        if peer not in self.open:
+            await sleep(self.clock, 0.01 if far.up else far.rings)
+        if peer in self.open:
+            return self.open[peer]
         if not far.up or not addresses:
             raise PeerUnreachable(f"{peer} does not answer")
         if far.odd:
