@@ -19,6 +19,7 @@ from clumpt.hours import Hours
 from clumpt.model import Package, PeerName
 from clumpt.pieces import SMALLEST, Digest, Pieces, Round
 from clumpt.places import Locality
+from clumpt.trees import TREES
 from tests.test_offers import COUNT, A, B, C
 
 DESK = PeerName("desk")
@@ -341,3 +342,15 @@ class ChoosyTests(SynchronousTestCase):
         self.assertTrue(Manners(download=1.0).choosy)
         self.assertTrue(Manners(download_hours=Hours.parse("08:00-18:00 1M")).choosy)
         self.assertTrue(Manners(locality=Locality.RACK).choosy)
+
+
+class ModestTests(SynchronousTestCase):
+    """Who does not pass on at once, or not as fast as others do."""
+
+    def test_limits(self) -> None:
+        """A limit of what is sent, always or at some hours; to wait for an install; few served at once."""
+        self.assertFalse(Manners(download=1.0, fanout=TREES, locality=Locality.RACK).modest)
+        self.assertTrue(Manners(upload=1.0).modest)
+        self.assertTrue(Manners(upload_hours=Hours.parse("08:00-18:00 1M")).modest)
+        self.assertTrue(Manners(serve_installed=True).modest)
+        self.assertTrue(Manners(fanout=TREES - 1).modest)

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from clumpt.agent.job import Agenda
 from clumpt.agent.report import RETRY_MOST, Reporter, summarise
 from clumpt.agent.roster import MOST_CALLERS, Roster
-from clumpt.errors import DirectoryUnavailable, IdentityError, Untrusted
+from clumpt.errors import DirectoryUnavailable, IdentityError, PeerUnreachable, Untrusted
 from clumpt.model import Address, Group, GroupName, Outcome, Peer, PeerName, PeerStatus, Settings, State
 from clumpt.pieces import digest_of
 from clumpt.places import Locality
@@ -262,6 +262,19 @@ class RosterTests(SynchronousTestCase):
             self.directory.server.contents.peers[name] = Peer(name, (), frozenset({ALL}), b"")
             self.successResultOf(roster.locate(name))
         self.assertEqual(len(roster._callers), MOST_CALLERS)
+
+    def test_find(self) -> None:
+        """Where a peer listens the directory says, if it is not known here; a stranger listens nowhere."""
+        self.enrol("node003")
+        roster = self.roster()
+        self.successResultOf(roster.refresh())
+        stranger = roster.find(PeerName("node009"))
+        self.assertIn("node009", str(self.failureResultOf(stranger, PeerUnreachable).value))
+        for name in ("node002", "node003"):
+            self.assertEqual(self.successResultOf(roster.find(PeerName(name))), (Address("10.0.0.1", 1, 2),))
+        self.directory.server.down = True
+        self.successResultOf(roster.find(PeerName("node002")))
+        self.failureResultOf(roster.find(PeerName("node003")), DirectoryUnavailable)
 
     def test_dismissed_neighbours(self) -> None:
         """Whom a refresh looked up is not looked up again, but the next time."""
