@@ -25,7 +25,7 @@ from clumpt.model import Entry, Package, PeerName, Seq
 from clumpt.pieces import Bits, Digest, Round, digest_of
 from clumpt.protocols.client import Network
 from clumpt.testing.keys import signer
-from clumpt.trees import Branch
+from clumpt.trees import TREES, Branch
 
 if TYPE_CHECKING:
     from clumpt.testing.cluster import Cluster
@@ -292,8 +292,12 @@ class Braggart(Vice):
             link.notify(self.entries[-1:], range(1, 1000))
 
 
+@define(eq=False)
 class Flooder(Vice):
     """Says and asks far too much."""
+
+    #: Branches, without who is to hear them (None in its place): what else is said soon ends a link.
+    _grafts: list[tuple[Digest, int, tuple[PeerName | None, ...]]] = field(factory=list, init=False)
 
     def act(self, links: Sequence[ILink]) -> None:
         """Do all of it."""
@@ -307,10 +311,14 @@ class Flooder(Vice):
 
     def flood(self, link: ILink) -> None:
         """One wave."""
+        for digest, inner, names in self._grafts:
+            there = tuple(dict.fromkeys(link.peer if name is None else name for name in names))
+            link.branch(digest, Branch(inner % TREES, min(inner, len(there)), there))
         link.notify(self.entries[-20:], range(1, 100))
         link.reload()
         link.table(IdSet()).addErrback(lambda _: None)
-        for package in [*self.packages(), None]:
+        packages = self.packages()
+        for package in [*packages, None]:
             digest = package.sha256 if package is not None else digest_of(self.random.randbytes(8))
             link.have(digest, self.some(), self.some())
             link.offer(digest, self.random.randrange(2000))
@@ -319,6 +327,16 @@ class Flooder(Vice):
             link.hashes(digest).addErrback(lambda _: None)
             link.piece(digest, self.random.randrange(2000), 100).addErrback(lambda _: None)
             link.output(1).addErrback(lambda _: None)
+        self._grafts = [self.graft(package.sha256) for package in packages]
+        self._grafts.append(self.graft(digest_of(self.random.randbytes(8))))
+
+    def graft(self, digest: Digest) -> tuple[Digest, int, tuple[PeerName | None, ...]]:
+        """Who is to pass on a package: mostly the one that hears it, and some whom there may be."""
+        stranger = PeerName(f"stranger{self.random.randrange(1000)}")
+        first = None if self.random.random() < 0.9 else self.random.choice([self.liar.name, stranger])
+        others = sorted({*self.liar.cluster.enrolled, stranger})
+        names = self.random.sample(others, self.random.randint(0, min(6, len(others))))
+        return digest, self.random.randrange(8), (first, *names)
 
 
 class Babbler(Vice):
