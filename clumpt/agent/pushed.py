@@ -14,6 +14,9 @@ from clumpt.trees import TREES, Branch, carried
 
 #: What comes along one tree, and so many pieces less than along the other, is asked for as well.
 BEHIND = 20
+#: Seconds without a piece, at least, after which it counts how often they come along the other tree; and so
+#: many times less often is too slow.
+PAUSE, SLOWER = 0.3, 4.0
 #: How often it may change who is above us in one tree of a package.
 MOST_TURNS = 16
 
@@ -24,16 +27,29 @@ class _Above:
     Who pushes what one tree carries.
 
     @ivar since: when a piece came last, or who it is was told; C{gap}: the usual time between two.
+    @ivar late: was it far behind another tree, since a piece came last?
     """
 
     peer: PeerName
     since: float
     began: bool = False
     gap: float = 0.0
+    late: bool = False
 
-    def dry(self, now: float) -> bool:
-        """Does nothing come any more, or nothing at all?"""
-        return now - self.since >= (max(DRY, GAPS * self.gap) if self.began else FIRST)
+    def flows(self, now: float, other: float) -> bool:
+        """
+        Does it come as it should?
+
+        @param other: seconds between two pieces along another tree, 0 if that is not known.
+        """
+        waits, usual = now - self.since, max(DRY, GAPS * self.gap)
+        if self.late:
+            return False
+        if not self.began:
+            return waits < FIRST
+        if not other:
+            return waits < usual
+        return waits < min(usual, max(PAUSE, GAPS * other)) and self.gap < SLOWER * other
 
 
 @define
@@ -52,6 +68,8 @@ class Pushed:
     branches: dict[int, Branch] = field(factory=dict, init=False)
     _above: dict[int, _Above] = field(factory=dict, init=False)
     _before: set[PeerName] = field(factory=set, init=False)
+    #: The usual time between two pieces along each tree in which somebody was above us.
+    _gaps: dict[int, float] = field(factory=dict, init=False)
     _turns: int = field(default=0, init=False)
     #: Until when it may still be told who is above us in the other tree.
     _until: float = field(default=0.0, init=False)
@@ -77,7 +95,8 @@ class Pushed:
         if self._turns == 1:
             self._until = now + FIRST
         former = self._above.get(tree)
-        self._above[tree] = _Above(peer, now)
+        # Who takes the place of another need not begin at first: it is soon seen whether something comes.
+        self._above[tree] = _Above(peer, now, tree in self._gaps, self._gaps.setdefault(tree, 0.0))
         # Even if it was told before: what it knew of us it may have dropped.
         self.asked.discard(peer)
         self._before.discard(peer)
@@ -93,7 +112,8 @@ class Pushed:
         if above is not None:
             if above.began:
                 above.gap += SMOOTH * (now - above.since - above.gap)
-            above.began, above.since = True, now
+                self._gaps[index % TREES] = above.gap
+            above.began, above.since, above.late = True, now, False
 
     def comes(self, held: Bits, now: float) -> Bits:
         """The pieces that need not be asked for; C{held} are here."""
@@ -101,13 +121,19 @@ class Pushed:
         counts = [(part & held.value).bit_count() for part in parts]
         coming = 0
         for tree, part in enumerate(parts):
-            if max(counts) - counts[tree] < BEHIND and self._flows(tree, now):
+            behind = max(counts) - counts[tree] >= BEHIND
+            if behind and tree in self._above:
+                self._above[tree].late = True
+            if not behind and self._flows(tree, now):
                 coming |= part
         return Bits(coming)
 
     def _flows(self, tree: int, now: float) -> bool:
         above = self._above.get(tree)
-        return now < self._until if above is None else not above.dry(now)
+        if above is None:
+            return now < self._until
+        others = [one.gap for number, one in self._above.items() if number != tree]
+        return above.flows(now, max(others, default=0.0))
 
     def dropped(self, peer: PeerName) -> None:
         """C{peer} pushes nothing any more; what it sent before may still come."""
