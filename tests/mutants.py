@@ -326,8 +326,8 @@ MUTANTS = (
     Mutant(
         "who is off takes its branch with it",
         "clumpt/agent/planter.py",
-        "            left = left.beheaded()\n",
-        "            return\n",
+        "                left = left.beheaded()\n",
+        "                return\n",
         ("tests.test_planter",),
     ),
     Mutant(
@@ -340,8 +340,8 @@ MUTANTS = (
     Mutant(
         "who does not pass on lets those below wait",
         "clumpt/agent/grove.py",
-        "            link.feed(digest, Round.ENOUGH, 0)\n",
-        "",
+        "        if feeds.choosy or feeds.modest:\n",
+        "        if False:\n",
         ("tests.test_grove",),
     ),
     Mutant(

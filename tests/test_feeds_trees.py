@@ -25,12 +25,6 @@ from tests.test_offers import COUNT, A, B, C
 
 DIGEST = PACKAGE.sha256
 ALL, EVEN, ODD = Bits.full(COUNT), carried(0, COUNT), carried(1, COUNT)
-ME = PeerName("me")
-
-
-def branch(tree: int, *below: str) -> Branch:
-    """What begins with us."""
-    return Branch(tree, 1, (ME, *map(PeerName, below)))
 
 
 class FeedsTests(SynchronousTestCase):
@@ -53,7 +47,7 @@ class FeedsTests(SynchronousTestCase):
 
     def both(self) -> None:
         for tree, peer in enumerate((A, B)):
-            self.feeds.branched(peer, PACKAGE, branch(tree))
+            self.feeds.branched(peer, PACKAGE, tree)
         self.feeds.let_come(PACKAGE, self.swarm)
 
     def test_asks(self) -> None:
@@ -72,24 +66,15 @@ class FeedsTests(SynchronousTestCase):
         self.feeds.look()
         self.feeds.lost(C)
 
-    def test_below(self) -> None:
-        """What is below us is to be told so, but not again if only somebody else is above."""
-        self.assertEqual(self.feeds.branched(A, PACKAGE, branch(0, "x")), branch(0, "x").below())
-        self.assertEqual(self.feeds.branched(B, PACKAGE, branch(0, "x")), [])
+    def test_another(self) -> None:
+        """Who is not above any more is told."""
+        self.feeds.branched(A, PACKAGE, 0)
+        self.feeds.branched(B, PACKAGE, 0)
         self.assertEqual(self.said, [(A, Round.ENOUGH)])
-        self.assertEqual(self.feeds.branched(B, PACKAGE, branch(0, "y")), branch(0, "y").below())
-
-    def test_unwelcome(self) -> None:
-        """Who minds what comes from where, or does not pass on at once, stands in no tree."""
-        self.feeds.choosy = True
-        self.assertIsNone(self.feeds.branched(A, PACKAGE, branch(0)))
-        self.feeds.choosy, self.feeds.modest = False, True
-        self.assertIsNone(self.feeds.branched(A, PACKAGE, branch(0)))
-        self.assertFalse(self.feeds.pushes(DIGEST))
 
     def test_hashes(self) -> None:
         """The hashes of pieces come from who is above."""
-        self.feeds.branched(A, PACKAGE, branch(0))
+        self.feeds.branched(A, PACKAGE, 0)
         self.assertEqual(self.feeds.source(PACKAGE, ()), [A])
         self.assertEqual(self.feeds.source(PACKAGE, (A,)), [C])
 

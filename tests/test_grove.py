@@ -8,21 +8,21 @@ from typing import Any
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from clumpt.agent.grove import EARLY, Grove
-from clumpt.agent.known import Known
+from clumpt.agent.grove import EARLY, MOST_TURNS, Grove
+from clumpt.agent.known import REMEMBERED, Known
 from clumpt.errors import BadDocument
 from clumpt.model import Package, PeerName
 from clumpt.pieces import NONE, Bits, Digest, Round
 from clumpt.trees import TREES, Branch
 from tests.test_feeding import PACKAGE
-from tests.test_offers import A, B
+from tests.test_offers import COUNT, A, B
 
 ME = PeerName("me")
 
 
-def branch(tree: int = 0, first: PeerName = ME) -> Branch:
+def branch(tree: int = 0, first: PeerName = ME, last: str = "n5") -> Branch:
     """What begins with somebody, who passes on to two others, each with some below."""
-    return Branch(tree, 3, (first, *(PeerName(f"n{number}") for number in range(6))))
+    return Branch(tree, 3, (first, *(PeerName(f"n{number}") for number in range(5)), PeerName(last)))
 
 
 class GroveTests(SynchronousTestCase):
@@ -34,15 +34,15 @@ class GroveTests(SynchronousTestCase):
         self.links = {peer: self.link(peer) for peer in (A, B)}
         self.known = {peer: Known(link) for peer, link in self.links.items()}
         self.packages: dict[Digest, Package] = {PACKAGE.sha256: PACKAGE}
-        self.held, self.wants, self.welcome = NONE, True, True
-        self.told: list[Branch] = []
+        self.held, self.wants = NONE, True
+        self.feeds = SimpleNamespace(choosy=False, modest=False)
         push = SimpleNamespace(grow=lambda package, part: self.done.append(("below", package, part)))
         server: Any = SimpleNamespace(
             package=lambda digest: self.packages.get(digest),
             held=lambda package: self.held,
             uplink=SimpleNamespace(feeder=SimpleNamespace(push=push)),
         )
-        fetcher: Any = SimpleNamespace(wants=lambda digest: self.wants, branched=self.above)
+        fetcher: Any = SimpleNamespace(wants=lambda digest: self.wants, branched=self.above, feeds=self.feeds)
         self.grove = Grove(ME, self.known, server, fetcher, self.show)
 
     def link(self, peer: PeerName) -> Any:
@@ -53,13 +53,8 @@ class GroveTests(SynchronousTestCase):
     def show(self, peer: PeerName, package: Package) -> None:
         self.done.append(("shown", peer, package))
 
-    def above(self, peer: PeerName, digest: Digest, branch: Branch) -> list[Branch] | None:
+    def above(self, peer: PeerName, digest: Digest, tree: int) -> None:
         self.done.append(("above", peer, digest))
-        if not self.welcome:
-            return None
-        again = branch in self.told
-        self.told.append(branch)
-        return [] if again else branch.below()
 
     def hear(self, peer: PeerName = A, branch: Branch = branch()) -> None:  # noqa: B008 - it is frozen
         self.grove.branched(self.links[peer], PACKAGE.sha256, branch)
@@ -138,8 +133,38 @@ class GroveTests(SynchronousTestCase):
         below = [("below", PACKAGE, part) for part in branch().below()]
         self.assertEqual(self.done, [("shown", A, PACKAGE), (A, PACKAGE.sha256, Round.WANTED), *below])
 
-    def test_unwelcome(self) -> None:
-        """Who does not pass on says so, and nobody below hears of it."""
-        self.welcome = False
+    def test_whole_again(self) -> None:
+        """Nor is it told twice what is below one who has all of it."""
+        self.held, self.wants = Bits.full(PACKAGE.pieces.count), False
         self.hear()
-        self.assertEqual(self.done, [("above", A, PACKAGE.sha256), (A, PACKAGE.sha256, Round.ENOUGH)])
+        self.done.clear()
+        self.hear(B)
+        self.assertEqual(self.done, [("shown", B, PACKAGE), (B, PACKAGE.sha256, Round.WANTED)])
+
+    def test_stands_aside(self) -> None:
+        """Who does not pass on at once says so, whatever it has, and nobody below hears of it."""
+        for reason in ("choosy", "modest"):
+            for self.held, self.wants in ((NONE, True), (NONE, False), (Bits.full(COUNT), False)):
+                setattr(self.feeds, reason, True)
+                self.done.clear()
+                self.hear()
+                self.assertEqual(self.done, [(A, PACKAGE.sha256, Round.ENOUGH)])
+                setattr(self.feeds, reason, False)
+
+    def test_endless(self) -> None:
+        """Nobody can make us dial for ever; of other packages branches are taken as before."""
+        self.held, self.wants = Bits.full(PACKAGE.pieces.count), False
+        for number in range(2 * MOST_TURNS):
+            self.hear(A, branch(number % TREES, last=f"m{number}"))
+        below = [words for words in self.done if words[0] == "below"]
+        self.assertEqual(len(below), 2 * MOST_TURNS * TREES)
+        self.done.clear()
+        self.hear(A, branch(0, last="z"))
+        self.assertEqual(self.done, [(A, PACKAGE.sha256, Round.ENOUGH)])
+        for number in range(REMEMBERED):
+            package = evolve(PACKAGE, sha256=Digest(f"{number:064x}"))
+            self.packages[package.sha256] = package
+            self.grove.branched(self.links[A], package.sha256, branch())
+        self.done.clear()
+        self.hear()
+        self.assertNotEqual(self.done, [(A, PACKAGE.sha256, Round.ENOUGH)])

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from clumpt.agent.planter import SOON, TRIES, Planter
+from clumpt.agent.planter import AT_ONCE, SOON, TRIES, Planter
 from clumpt.errors import BadDocument, DirectoryUnavailable, PeerUnreachable
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Digest, Round
@@ -169,3 +169,13 @@ class PlanterTests(SynchronousTestCase):
         self.push.drop(A, PACKAGE.sha256)
         self.push.drop(PeerName("gone"), PACKAGE.sha256)
         self.assertEqual(self.done, [(A, Round.WITHOUT)])
+
+    def test_at_once(self) -> None:
+        """No more than some branches are given at one time, whatever others say; the next ones are."""
+        self.silent.update(PeerName(f"m{number}") for number in range(AT_ONCE + 1))
+        for number in range(AT_ONCE + 1):
+            self.push.grow(PACKAGE, Branch(0, 0, (PeerName(f"m{number}"),)))
+        self.assertEqual(len(self.tried()), AT_ONCE)
+        self.clock.advance(SOON)
+        self.push.grow(PACKAGE, branch(1))
+        self.assertEqual(len(self.tried()), AT_ONCE + 1)

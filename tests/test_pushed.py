@@ -5,8 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.feeding import DRY, FIRST, GAPS
-from clumpt.agent.pushed import BEHIND, MOST_TURNS, PAUSE, Pushed
-from clumpt.errors import BadDocument
+from clumpt.agent.pushed import BEHIND, PAUSE, Pushed
 from clumpt.pieces import NONE, Bits
 from clumpt.trees import carried
 from tests.test_offers import A, B, C
@@ -123,9 +122,3 @@ class PushedTests(SynchronousTestCase):
         self.pushed.asked.add(A)
         self.assertIsNone(self.pushed.turn(0, A, 0.1))
         self.assertEqual(self.pushed.asked, set())
-
-    def test_endless(self) -> None:
-        """Nobody may change for ever who is above."""
-        with self.assertRaises(BadDocument):
-            for _ in range(2 * MOST_TURNS + 1):
-                self.pushed.turn(0, A, 0.0)

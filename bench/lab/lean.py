@@ -144,6 +144,7 @@ class Node:
     telling: bool = False
     #: All peers, once they are linked along trees.
     others: dict[PeerName, Node] = field(factory=dict)
+    branches: dict[int, Branch] = field(factory=dict)
     pushed: Pushed = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -196,7 +197,7 @@ class Node:
         if former in self.links:
             there = self.links[former].there
             self.links[former].send(SMALL, there.heard, self.name, Round.ENOUGH)
-        told, self.pushed.branches[branch.tree] = self.pushed.branches.get(branch.tree), branch
+        told, self.branches[branch.tree] = self.branches.get(branch.tree), branch
         self._want()
         for below in branch.below() if branch != told else ():
             self.grow(below)

@@ -19,7 +19,6 @@ from clumpt.errors import BadDocument
 from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName
 from clumpt.pieces import NONE, Bits, Digest, Round
-from clumpt.trees import Branch
 
 #: What has fewer pieces does not go round.
 LEAST = 12
@@ -95,22 +94,14 @@ class Feeds:
 
     # Along trees.
 
-    def branched(self, peer: PeerName, package: Package, branch: Branch) -> list[Branch] | None:
-        """
-        C{peer} would push what a tree carries; returns what is below us and is to be told so.
-
-        That is nothing if it was told already, and None if this is not welcome.  Raises L{BadDocument}.
-        """
+    def branched(self, peer: PeerName, package: Package, tree: int) -> None:
+        """C{peer} pushes what a tree carries, from now on."""
         digest, links = package.sha256, self._links()
-        if self.choosy or self.modest:
-            return None
         self._feedings.pop(digest, None)
         pushed = self._pushed.setdefault(digest, Pushed(package.pieces.count))
-        former = pushed.turn(branch.tree, peer, self._clock.seconds())
+        former = pushed.turn(tree, peer, self._clock.seconds())
         if former is not None and former in links:
             links[former].feed(digest, Round.ENOUGH, 0)
-        told, pushed.branches[branch.tree] = pushed.branches.get(branch.tree), branch
-        return branch.below() if branch != told else []
 
     def _ask_above(self, package: Package) -> None:
         pushed = self._pushed[package.sha256]

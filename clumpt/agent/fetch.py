@@ -25,7 +25,6 @@ from clumpt.interfaces import ILink, IRepository
 from clumpt.model import Package, PeerName
 from clumpt.pieces import NONE, Bits, Digest
 from clumpt.provenance import Origin, Provenance
-from clumpt.trees import Branch
 
 #: Seconds before something that failed for a while is tried again.
 PAUSE = 1.0
@@ -123,11 +122,11 @@ class Fetcher:
             self.feeds.let_come(package, arrival.swarm)
         self._pump(package.sha256)
 
-    def branched(self, peer: PeerName, digest: Digest, branch: Branch) -> list[Branch] | None:
-        """C{peer} would push part of a package that is on its way; see L{Feeds.branched}."""
-        below = self.feeds.branched(peer, self._arrivals[digest].package, branch)
-        self.begun(self._arrivals[digest].package)
-        return below
+    def branched(self, peer: PeerName, digest: Digest, tree: int) -> None:
+        """C{peer} pushes what a tree carries of a package that is on its way."""
+        package = self._arrivals[digest].package
+        self.feeds.branched(peer, package, tree)
+        self.begun(package)
 
     def unring(self, digest: Digest) -> None:
         """A package does not come by itself any more."""

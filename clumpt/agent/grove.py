@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from attrs import define, field
 
 from clumpt.agent.fetch import Fetcher
-from clumpt.agent.known import Known
+from clumpt.agent.known import REMEMBERED, Known
 from clumpt.agent.serve import Server
 from clumpt.errors import BadDocument
 from clumpt.interfaces import ILink
@@ -17,6 +17,8 @@ from clumpt.trees import TREES, Branch
 
 #: Branches of packages that are not wanted here yet, as their update is on its way; the oldest is forgotten.
 EARLY = 64
+#: How often a branch of one tree of a package is taken: who is above and below may change, but not for ever.
+MOST_TURNS = 16
 
 
 @define(eq=False)
@@ -34,18 +36,22 @@ class Grove:
     _fetcher: Fetcher
     _show: Callable[[PeerName, Package], object]
     _early: dict[tuple[Digest, int], tuple[PeerName, Branch]] = field(factory=dict, init=False)
+    #: The branch that was taken last, and how many were, by package and tree.
+    _taken: dict[tuple[Digest, int], tuple[Branch, int]] = field(factory=dict, init=False)
 
     def branched(self, link: ILink, digest: Digest, branch: Branch) -> None:
         """C{link} passes a package on to us; raises L{BadDocument} if that makes no sense."""
         if branch.first != self._me:
             raise BadDocument(f"it says to {self._me} what begins with {branch.first}")
-        package = self._server.package(digest)
-        if package is not None and (self._fetcher.wants(digest) or self._whole(package)):
+        package, feeds = self._server.package(digest), self._fetcher.feeds
+        if feeds.choosy or feeds.modest:
+            link.feed(digest, Round.ENOUGH, 0)
+        elif package is not None and (self._fetcher.wants(digest) or self._whole(package)):
             self._take(link, package, branch)
-            return
-        self._early[digest, branch.tree] = link.peer, branch
-        if len(self._early) > EARLY:
-            del self._early[next(iter(self._early))]
+        else:
+            self._early[digest, branch.tree] = link.peer, branch
+            if len(self._early) > EARLY:
+                del self._early[next(iter(self._early))]
 
     def begun(self, package: Package) -> None:
         """A package begins to arrive: was it told before who is above and below?"""
@@ -58,14 +64,20 @@ class Grove:
         return len(self._server.held(package)) == package.pieces.count
 
     def _take(self, link: ILink, package: Package, branch: Branch) -> None:
-        digest, below = package.sha256, branch.below()
+        digest, key = package.sha256, (package.sha256, branch.tree)
+        told, turns = self._taken.pop(key, (None, 0))
+        self._taken[key] = branch, turns + 1
+        if len(self._taken) > REMEMBERED:
+            del self._taken[next(iter(self._taken))]
+        if turns >= MOST_TURNS:
+            link.feed(digest, Round.ENOUGH, 0)
+            return
         if self._whole(package):
             self._show(link.peer, package)
             link.feed(digest, Round.WANTED, 0)
-        elif (taken := self._fetcher.branched(link.peer, digest, branch)) is not None:
-            below = taken
         else:
-            link.feed(digest, Round.ENOUGH, 0)
-            return
-        for part in below:
-            self._server.uplink.feeder.push.grow(package, part)
+            self._fetcher.branched(link.peer, digest, branch.tree)
+        if branch != told:
+            # Else only somebody else is above.
+            for part in branch.below():
+                self._server.uplink.feeder.push.grow(package, part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from attrs import define
+from attrs import define, field
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -19,8 +19,10 @@ from clumpt.trees import Branch
 
 #: Peers that are tried for a branch, one after the other: who is off leaves its place to the next one.
 TRIES = 8
-#: Seconds for which one is waited for: nothing comes to those below meanwhile.
+#: Seconds for which a link to one is waited for: nothing comes to those below meanwhile.
 SOON = 1.0
+#: Branches that are given at one time; what else there is to give is left to be asked for.
+AT_ONCE = 64
 
 
 @define(eq=False)
@@ -39,6 +41,7 @@ class Planter:
     _push: Pusher
     _find: Callable[[PeerName], Deferred[Sequence[Address]]]
     _tell: Callable[[ILink, Package], object]
+    _giving: int = field(default=0, init=False)
     _log = Logger()
 
     def __attrs_post_init__(self) -> None:
@@ -46,15 +49,20 @@ class Planter:
 
     def grow(self, package: Package, branch: Branch) -> None:
         """Let somebody take C{branch}; whom nobody pushes anything asks for it by itself."""
-        unattended(self._grow(package, branch), self._log, "giving a branch to a peer")
+        if self._giving < AT_ONCE:
+            unattended(self._grow(package, branch), self._log, "giving a branch to a peer")
 
     @deferred
     async def _grow(self, package: Package, branch: Branch) -> None:
         left: Branch | None = branch
-        for _ in range(TRIES):
-            if left is None or await self._give(package, left):
-                return
-            left = left.beheaded()
+        self._giving += 1
+        try:
+            for _ in range(TRIES):
+                if left is None or await self._give(package, left):
+                    return
+                left = left.beheaded()
+        finally:
+            self._giving -= 1
         self._log.info("nobody of {number} passes {file} on", number=TRIES, file=package.file)
 
     async def _give(self, package: Package, branch: Branch) -> bool:

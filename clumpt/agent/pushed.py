@@ -7,18 +7,15 @@ from collections.abc import Collection
 from attrs import define, field
 
 from clumpt.agent.feeding import DRY, FIRST, GAPS, SMOOTH
-from clumpt.errors import BadDocument
 from clumpt.model import PeerName
 from clumpt.pieces import Bits
-from clumpt.trees import TREES, Branch, carried
+from clumpt.trees import TREES, carried
 
 #: What comes along one tree, and so many pieces less than along the other, is asked for as well.
 BEHIND = 20
 #: Seconds without a piece, at least, after which it counts how often they come along the other tree; and so
 #: many times less often is too slow.
-PAUSE, SLOWER = 0.3, 4.0
-#: How often it may change who is above us in one tree of a package.
-MOST_TURNS = 16
+PAUSE, SLOWER = 0.3, 8.0
 
 
 @define
@@ -60,17 +57,14 @@ class Pushed:
     What does not come as it should is asked for, like anything else: so nobody waits for a tree to be mended.
 
     @ivar asked: those who know that we want to be sent what comes.
-    @ivar branches: what begins here, by the number of the tree.
     """
 
     count: int
     asked: set[PeerName] = field(factory=set, init=False)
-    branches: dict[int, Branch] = field(factory=dict, init=False)
     _above: dict[int, _Above] = field(factory=dict, init=False)
     _before: set[PeerName] = field(factory=set, init=False)
     #: The usual time between two pieces along each tree in which somebody was above us.
     _gaps: dict[int, float] = field(factory=dict, init=False)
-    _turns: int = field(default=0, init=False)
     #: Until when it may still be told who is above us in the other tree.
     _until: float = field(default=0.0, init=False)
 
@@ -84,15 +78,8 @@ class Pushed:
         return peer in self.above or peer in self._before
 
     def turn(self, tree: int, peer: PeerName, now: float) -> PeerName | None:
-        """
-        C{peer} is above us in a tree; returns who was, and is not any more in any.
-
-        Raises L{BadDocument} if that changes without end.
-        """
-        self._turns += 1
-        if self._turns > MOST_TURNS * TREES:
-            raise BadDocument("it changes again and again who is above us in a tree")
-        if self._turns == 1:
+        """C{peer} is above us in a tree; returns who was, and is not any more in any."""
+        if not self._gaps:
             self._until = now + FIRST
         former = self._above.get(tree)
         # Who takes the place of another need not begin at first: it is soon seen whether something comes.
@@ -111,7 +98,8 @@ class Pushed:
         above = self._above.get(index % TREES)
         if above is not None:
             if above.began:
-                above.gap += SMOOTH * (now - above.since - above.gap)
+                gap = now - above.since
+                above.gap += SMOOTH * (gap - above.gap) if above.gap else gap
                 self._gaps[index % TREES] = above.gap
             above.began, above.since, above.late = True, now, False
 
