@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.offers import Offers
-from clumpt.agent.pusher import GRACE, MOVED, STUCK, Pusher
+from clumpt.agent.pusher import GRACE, MOVED, STUCK, WAITS, Pusher
 from clumpt.agent.waiting import QUEUED
 from clumpt.model import Package, PeerName
 from clumpt.pieces import SMALLEST, Bits, Digest, Pieces
@@ -46,6 +46,8 @@ class PusherTests(SynchronousTestCase):
             self.adopt(peer)
 
     # The queue, for the pusher.
+
+    usual = 0.1
 
     def queued(self, peer: PeerName) -> int:
         return self.waiting[peer]
@@ -184,6 +186,17 @@ class PusherTests(SynchronousTestCase):
         self.clock.advance(2 * STUCK)
         self.look()
         self.assertEqual(self.grown, [])
+
+    def test_slow_for_all(self) -> None:
+        """Nor is a wait too long that is usual here."""
+        self.want(A, B)
+        self.usual = self.waited[A] = STUCK
+        self.come(*range(0, 2 * MOVED, 2))
+        self.look()
+        self.assertEqual(self.grown, [])
+        self.waited[A] = WAITS * STUCK
+        self.look()
+        self.assertEqual([branch.first for branch in self.grown], [BELOW[1]])
 
     def test_mute(self) -> None:
         """Who does not ask for what comes, once there is something, leaves its place to the next."""

@@ -16,9 +16,9 @@ from clumpt.trees import TREES, Branch, carried
 
 #: Seconds in which who was told of a branch asks for its pieces, once there are some.
 GRACE = 2.0
-#: Who does not show for so many seconds to have one that it was sent, while so many pieces came here or went
-#: to others, does not keep up: what is below it is given to the next one.
-STUCK, MOVED = 1.0, 16
+#: Who does not show for so many seconds, and so many times the usual wait, to have one that it was sent,
+#: while so many pieces came here or went to others, does not keep up: what is below it goes to the next one.
+STUCK, WAITS, MOVED = 1.0, 4.0, 16
 #: Moves that are remembered.
 REMEMBERED = 64
 
@@ -206,4 +206,4 @@ class Pusher:
             return pushing.began is not None and now - max(child.since, pushing.began) >= GRACE
         waits, _ = self._queue.waits(child.peer)
         moved = sum(other != child.peer and when >= now - waits for when, other in pushing.moves)
-        return waits >= STUCK and moved >= MOVED
+        return waits >= max(STUCK, WAITS * self._queue.usual) and moved >= MOVED

@@ -29,6 +29,8 @@ WATCH = 0.5
 TELL = 0.4
 #: Pieces that are told of sooner.
 NEWS = 16
+#: So many times less often is told of what comes along trees: hardly anybody has to ask for that.
+SELDOM = 3
 #: Pieces of a package that goes round, of which who sent them is told together, and seconds for that.
 TOGETHER, AT_LEAST = 3, 0.1
 #: Seconds between looks at what was not told yet.
@@ -335,14 +337,15 @@ class Spread:
         news, self._untold, self._came = self._untold, {}, 0
         for digest, package in news.items():
             held, feeders = self._server.held(package), self._fetcher.feeds.feeders(digest)
-            ring = feeders and not self._fetcher.feeds.pushes(digest)
-            long_ago = self._reactor.seconds() - (AT_LEAST if ring else since)
+            pushed = self._fetcher.feeds.pushes(digest)
+            ring, often = feeders and not pushed, SELDOM if pushed else 1
+            long_ago = self._reactor.seconds() - (AT_LEAST if ring else since * often)
             for known in self._known.values() if held.value else ():
                 if ring and known.link.peer not in feeders:
                     continue
                 if digest in known.pieces and digest in known.told:
                     fresh = (held.value & ~known.told[digest]).bit_count()
-                    if fresh and (known.told_at <= long_ago or fresh >= NEWS):
+                    if fresh and (known.told_at <= long_ago or fresh >= NEWS * often):
                         self._tell_more(known, package, held)
                     elif fresh:
                         self._untold[digest] = package

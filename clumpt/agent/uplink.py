@@ -83,7 +83,7 @@ class Uplink:
     _early: list[Request] = field(factory=list, init=False)
     #: When what was sent, that the peer did not show to have yet.
     _unheard: dict[PeerName, dict[tuple[Digest, int], float]] = field(factory=dict, init=False)
-    _usual: float = field(default=CLOGGED_AT_LEAST / CLOGGED, init=False)
+    usual: float = field(default=CLOGGED_AT_LEAST / CLOGGED, init=False)
     _offers: dict[Digest, Offers] = field(factory=dict, init=False)
     _packages: dict[Digest, Package] = field(factory=dict, init=False)
     #: When a peer was offered something last.
@@ -137,7 +137,7 @@ class Uplink:
             return
         for key in [key for key in sent if bits.value >> key[1] & 1 and key[0] == digest]:
             wait = self._reactor.seconds() - sent.pop(key)
-            self._usual += SMOOTH * (wait - self._usual)
+            self.usual += SMOOTH * (wait - self.usual)
 
     def lost(self, peer: PeerName) -> None:
         """The link to C{peer} is gone."""
@@ -276,7 +276,7 @@ class Uplink:
         self._look_later(now)
 
     def _send(self, now: float) -> None:
-        clogged = now - max(CLOGGED_AT_LEAST, CLOGGED * self._usual)
+        clogged = now - max(CLOGGED_AT_LEAST, CLOGGED * self.usual)
         flying = {
             peer: number
             for peer, sent in self._unheard.items()
@@ -368,7 +368,7 @@ class Uplink:
                 del self._silent[peer]
                 for offers in self._offers.values():
                     offers.heard(peer)
-        long_ago = now - max(SILENT, CLOGGED * self._usual)
+        long_ago = now - max(SILENT, CLOGGED * self.usual)
         for peer, link in links.items():
             if peer not in self._silent and max(self._owing(peer, now), link.heard) < long_ago:
                 self._silent[peer] = link.heard

@@ -82,7 +82,13 @@ class Full:
 
 
 class Queue(Protocol):
-    """Where pieces wait until they may be sent: L{clumpt.agent.uplink.Uplink}."""
+    """
+    Where pieces wait until they may be sent: L{clumpt.agent.uplink.Uplink}.
+
+    @ivar usual: seconds until a peer shows to have what it was sent, usually.
+    """
+
+    usual: float
 
     def queued(self, peer: PeerName) -> int:
         """How many pieces wait for C{peer}."""
