@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from attrs import evolve
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
@@ -31,9 +31,14 @@ def package(name: str, size: int = 10, used: float = 0, **words: object) -> Held
     return Held(digest_of(name.encode()), size, used, **given_words)  # type: ignore[arg-type]  # as given
 
 
+#: On a busy machine, too.
+CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
 class DropTests(SynchronousTestCase):
     """What is dropped."""
 
+    @CALM
     @given(st.lists(held, max_size=20, unique_by=lambda one: one.digest), st.integers(0, 20000))
     def test_never(self, here: list[Held], excess: int) -> None:
         """Neither what is needed here, nor the last known copy of what others may need, is dropped."""
@@ -42,6 +47,7 @@ class DropTests(SynchronousTestCase):
             if one.open or (one.live and one.kept):
                 self.assertNotIn(one.digest, dropped)
 
+    @CALM
     @given(st.lists(held, max_size=20, unique_by=lambda one: one.digest), st.integers(0, 20000))
     def test_enough(self, here: list[Held], excess: int) -> None:
         """As much is freed as was asked for, if it may be freed, and no package more than that takes."""

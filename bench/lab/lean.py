@@ -20,7 +20,7 @@ from clumpt.agent.news import SOON
 from clumpt.agent.pushed import Pushed
 from clumpt.agent.rate import Bucket
 from clumpt.agent.ring import EAGER
-from clumpt.agent.spread import AT_LEAST, TOGETHER
+from clumpt.agent.spread import AT_LEAST, SELDOM, TOGETHER
 from clumpt.agent.swarm import Ask, Swarm
 from clumpt.agent.uplink import Uplink
 from clumpt.model import Package, PeerName
@@ -340,9 +340,10 @@ class Node:
 
     def tell(self, since: float) -> None:
         """Tell the others what came, if they were told nothing for so long."""
-        self.news = 0
+        self.news, often = 0, SELDOM if self.pushed.above else 1
         for other in self.links.values():
-            due = other.told_at <= self.clock.now - since or other.untold.bit_count() >= NEWS
+            long_ago = self.clock.now - since * often
+            due = other.told_at <= long_ago or other.untold.bit_count() >= NEWS * often
             if other.untold and due:
                 self.have(other)
 

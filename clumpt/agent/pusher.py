@@ -46,8 +46,8 @@ class _Child:
 
     @property
     def turn(self) -> tuple[int, int]:
-        """Who was given least is next; of those who are equal, each once."""
-        return self.given, (self.number + self.given) % TREES
+        """Who was given least is next; of those who are equal, always the same: so pieces come evenly."""
+        return self.given, self.number
 
     def cut(self) -> Branch | None:
         """Take away what is below, which is for others now; None if nothing is."""
