@@ -331,6 +331,27 @@ MUTANTS = (
         ("tests.test_planter",),
     ),
     Mutant(
+        "who does not keep up keeps those below it",
+        "clumpt/agent/pusher.py",
+        "        return waits >= max(STUCK, WAITS * self._queue.usual) and moved >= MOVED\n",
+        "        return False\n",
+        ("tests.test_pusher",),
+    ),
+    Mutant(
+        "what one tree does not bring is not asked for",
+        "clumpt/agent/pushed.py",
+        "            if not behind and self._flows(tree, now):\n",
+        "            if True:\n",
+        ("tests.test_pushed",),
+    ),
+    Mutant(
+        "what is asked for does not wait for what is pushed",
+        "clumpt/agent/uplink.py",
+        "        for request in sorted(self._waiting, key=lambda one: one.asked):\n",
+        "        for request in list(self._waiting):\n",
+        ("tests.test_feeds_trees",),
+    ),
+    Mutant(
         "a branch that comes before its package is lost",
         "clumpt/agent/grove.py",
         "            early = self._early.pop((package.sha256, tree), None)\n",
