@@ -195,8 +195,7 @@ class UplinkTests(SynchronousTestCase):
         """What is pushed goes before what is asked for."""
         self.uplink.rate.rate = float(PACKAGE.pieces.size)
         self.ask(B, 1)
-        self.ask(B, 3)
-        waiting = self.ask(B, 5)
+        waiting = self.ask(B, 3)
         self.uplink.goes_round(A, DIGEST, Round.WANTED)
         while not self.sent:
             self.clock.advance(0.1)
