@@ -229,6 +229,14 @@ class LineContract:
         self.assertFalse(self.ends[0].closed)
         self.assertEqual(self.partners[0].heard, [])
 
+    def test_late_timers(self) -> None:
+        """Where timers ring late, and the far side answers sooner than that, the line lives."""
+        self.link()
+        for _ in range(10):
+            for step in (self.limits.ping + 0.01, 0.001, 0.001):
+                self.clock.advance(step)
+        self.assertFalse(self.ends[0].closed)
+
     def test_no_ping_while_busy(self) -> None:
         """Where something is said all the time, nobody pings."""
         self.link()

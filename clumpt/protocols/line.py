@@ -95,6 +95,7 @@ class Line(TwistedProtocol):
         self._why = ""
         self._paused = False
         self._missed = 0
+        self._pinged = 0.0
         self._queue: deque[bytes] = deque()
         self._queued = 0
         #: Greeting, later good-bye.
@@ -297,16 +298,19 @@ class Line(TwistedProtocol):
             self._queued = 0
 
     def _check_pulse(self) -> None:
-        limits = self._wires.limits
-        quiet = self._wires.clock.seconds() - self.heard
-        if quiet < limits.ping:
+        limits, now = self._wires.limits, self._wires.clock.seconds()
+        quiet = now - self.heard
+        if self.heard >= self._pinged:
+            # Not by how long it was quiet: timers may be late by more than an answer takes.
             self._missed = 0
+        if quiet < limits.ping:
             # Not less than a part of it, or rounding could make this a loop that never ends.
             self._beat.set(max(limits.ping - quiet, limits.ping / 10), self._check_pulse)
         elif self._missed >= limits.missed:
             self.refuse(ProtocolError(f"no sign of life for {quiet:.0f} s"))
         else:
             self._missed += 1
+            self._pinged = now
             self.send(Ping())
             self._beat.set(limits.ping, self._check_pulse)
 
