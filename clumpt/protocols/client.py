@@ -24,6 +24,7 @@ from clumpt.protocols.link import Link
 from clumpt.protocols.listening import Listener
 from clumpt.protocols.meeting import Pair, Verdict, judge
 from clumpt.protocols.messages import VERSIONS, Hello
+from clumpt.protocols.pulse import Pulses
 from clumpt.protocols.reception import Reception
 from clumpt.protocols.wires import Complaints, Wires
 
@@ -97,6 +98,7 @@ class Network:
         self._stopping = False
         #: What all our calls begin with.
         self._run = random.getrandbits(32)
+        self._pulses = Pulses(clock, self._limits)
         self._events: IPeerEvents
 
     @property
@@ -276,7 +278,7 @@ class Network:
         dialling.cancel()
         if peer in self._parked:
             self._parked.pop(peer).close("our own call came through")
-        link = self._links[peer] = Link(self._wires, self._events, pair, dialled, self._ended)
+        link = self._links[peer] = Link(self._wires, self._pulses, self._events, pair, dialled, self._ended)
         self._wires.open.changes += 1
         if peer in self._kept:
             self._kept[peer].linked()

@@ -13,8 +13,9 @@ class Limits:
 
     @ivar connect: for a TCP connection to come about.
     @ivar greeting: from a connection to a whole link, the TLS handshake included.
-    @ivar ping: a line on which nothing came for this long is pinged.
-    @ivar missed: so many pings without any sign of life end it.
+    @ivar ping: a link on which nothing came for this long, or a little less, is pinged on one of its lines:
+        see L{clumpt.protocols.pulse}.
+    @ivar missed: so many pings without any sign of life on that line end it.
     @ivar doubt: for an answer, when another call from the same peer makes a line doubtful.
     @ivar request: for the answer to a request.
     @ivar slowest: bytes a second; pieces that come slower are given up.

@@ -1,9 +1,9 @@
 """
 A line: one connection, of either protocol.
 
-A L{Line} moves frames, greets, notices a dead or a deaf far side, and is the
-one place where a broken rule ends a connection.  What is said on it is for
-its greeter until there is a link, and then for the link.
+A L{Line} moves frames, greets, notices a deaf far side, and is the one place
+where a broken rule ends a connection.  What is said on it is for its greeter
+until there is a link, and then for the link.
 """
 
 from __future__ import annotations
@@ -56,6 +56,9 @@ class Partner(Protocol):
     def received(self, line: Line, message: Message) -> None:
         """The far side said something; what this raises is as with L{Greeter}."""
 
+    def pinged(self) -> None:
+        """The far side asked whether we are there, and was answered."""
+
     def drained(self, line: Line) -> None:
         """There is room to say more."""
 
@@ -94,13 +97,10 @@ class Line(TwistedProtocol):
         self._early: list[Message] = []
         self._why = ""
         self._paused = False
-        self._missed = 0
-        self._pinged = 0.0
         self._queue: deque[bytes] = deque()
         self._queued = 0
         #: Greeting, later good-bye.
         self._patience = Alarm(wires.clock)
-        self._beat = Alarm(wires.clock)
         self._stall = Alarm(wires.clock)
         self._doubt = Alarm(wires.clock)
 
@@ -155,7 +155,7 @@ class Line(TwistedProtocol):
         self.ended = True
         self._wires.open.changes += 1
         self._queue.clear()
-        for alarm in (self._patience, self._beat, self._stall, self._doubt):
+        for alarm in (self._patience, self._stall, self._doubt):
             alarm.stop()
         self._early.clear()
         (self._link or self._greeter).lost(self, self._why or reason.getErrorMessage())
@@ -202,7 +202,6 @@ class Line(TwistedProtocol):
         """From now on this line belongs to C{link}."""
         self._link = link
         self._patience.stop()
-        self._beat.set(self._wires.limits.ping, self._check_pulse)
 
     def replay(self) -> None:
         """Give the link what came before it was whole."""
@@ -243,7 +242,7 @@ class Line(TwistedProtocol):
         self._wires.open.changes += 1
         self._why = why
         self._queue.clear()
-        for alarm in (self._patience, self._beat, self._stall, self._doubt):
+        for alarm in (self._patience, self._stall, self._doubt):
             alarm.stop()
         # With a producer registered, TLS would never close.
         self.transport.unregisterProducer()
@@ -271,7 +270,7 @@ class Line(TwistedProtocol):
             case _ if self.hello is None:
                 raise ProtocolError(f"it said {type(message).__name__} before it greeted")
             case Ping():
-                self.send(Pong())
+                self._answer()
             case Pong():
                 self._doubt.stop()
             case _ if self._link is not None:
@@ -281,6 +280,11 @@ class Line(TwistedProtocol):
                 if len(self._early) >= self._wires.limits.early:
                     raise ProtocolError("it says too much before there is a link")
                 self._early.append(message)
+
+    def _answer(self) -> None:
+        self.send(Pong())
+        if self._link is not None:
+            self._link.pinged()
 
     def _greet(self, hello: Hello) -> None:
         if self.hello is not None:
@@ -296,23 +300,6 @@ class Line(TwistedProtocol):
             self.transport.write(self._queue.popleft())
         if not self._queue:
             self._queued = 0
-
-    def _check_pulse(self) -> None:
-        limits, now = self._wires.limits, self._wires.clock.seconds()
-        quiet = now - self.heard
-        if self.heard >= self._pinged:
-            # Not by how long it was quiet: timers may be late by more than an answer takes.
-            self._missed = 0
-        if quiet < limits.ping:
-            # Not less than a part of it, or rounding could make this a loop that never ends.
-            self._beat.set(max(limits.ping - quiet, limits.ping / 10), self._check_pulse)
-        elif self._missed >= limits.missed:
-            self.refuse(ProtocolError(f"no sign of life for {quiet:.0f} s"))
-        else:
-            self._missed += 1
-            self._pinged = now
-            self.send(Ping())
-            self._beat.set(limits.ping, self._check_pulse)
 
 
 class LineFactory(Factory):

@@ -19,6 +19,7 @@ from clumpt.protocols.line import Line
 from clumpt.protocols.meeting import Pair
 from clumpt.protocols.messages import BYPASS, FEEDS, PUSHES, Ack, Message, Notify, Reload, pages
 from clumpt.protocols.news import Branched, Decline, Fed, Feed, Have, Holding, Offer
+from clumpt.protocols.pulse import Pulse, Pulses
 from clumpt.protocols.requests import (
     Blob,
     Hashes,
@@ -64,6 +65,7 @@ class Link:
     """
 
     _wires: Wires
+    _pulses: Pulses
     _events: IPeerEvents
     _pair: Pair
     dialled: bool
@@ -78,6 +80,7 @@ class Link:
     _asking: Asking = field(init=False)
     _serving: Serving = field(init=False)
     _hearing: Hearing = field(init=False)
+    _pulse: Pulse = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         wires, update = self._wires, self._pair.update
@@ -89,6 +92,7 @@ class Link:
         self._hearing = Hearing(self, self._events, self._asking, self._serving)
         for line in self._pair.lines:
             line.join(self)
+        self._pulse = self._pulses.add(self._pair.lines, self.dialled)
 
     # Its life.
 
@@ -126,6 +130,7 @@ class Link:
     def end(self, why: str) -> None:
         """End the link now, without a good-bye."""
         self._pair.abort(why)
+        self._pulses.remove(self._pulse)
         if not self._over:
             self._over = True
             self._wires.open.changes += 1
@@ -149,6 +154,10 @@ class Link:
             self._hearing.notice(line, message)
         else:
             self._hearing.exchange(message)
+
+    def pinged(self) -> None:
+        """The peer asked whether we are there."""
+        self._pulses.awake()
 
     def drained(self, line: Line) -> None:
         """There is room to say more."""

@@ -1,0 +1,1 @@
+Peers ask each other for signs of life in step: an idle peer is woken for it once in 24 s for all of its links, with a quarter of the pings; a dead peer is noticed within 90 s as before, a connection that died alone within 120 s.
