@@ -72,7 +72,9 @@ class Liar:
         self.vice = self.kind(self)
         self.network.start(self.vice)
         known = cluster.enrolled[self.name].neighbours
-        self.network.keep({name: cluster.enrolled[name].addresses for name in known})
+        # One that was dismissed is named until the lists are made anew.
+        there = {name: cluster.enrolled[name].addresses for name in known if name in cluster.enrolled}
+        self.network.keep(there)
         reactor.callLater(PAUSE, self._act)
 
     @property
