@@ -58,6 +58,7 @@ async def idle(reactor: Any, pids: Sequence[int], seconds: float) -> list[str]:
     good = max(sizes) <= MOST_MB and max(shares) <= MOST_SHARE
     return [
         f"idle, {len(pids)} peers for {seconds:g} s: at most {max(sizes):.0f} MB, {max(shares):.2%} of a core"
+        f" (mean {sum(shares) / len(shares):.3%})"
         f"  (goal {MOST_MB:g} MB, {MOST_SHARE:.1%}: {'reached' if good else 'MISSED'})"
     ]
 
