@@ -170,6 +170,8 @@ class Drill:
         cluster.world.run_until(self._all_work, within=30.0, every=0.1)
         self.workload.finish()
         cluster.world.run_until(cluster.knows, within=3 * 1.2 * cluster.interval + 10.0, every=0.1)
+        # Who learns only now that it is in another group may be the first one to take what is for that.
+        self.workload.finish()
         for _ in range(DECISIONS):
             cluster.world.run_until(self._stands_still, within=WORK, every=0.1)
             if not self.workload.undecided():
