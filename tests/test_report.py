@@ -109,6 +109,18 @@ class ReporterTests(SynchronousTestCase):
         self.clock.advance(2 * RETRY_MOST)
         self.assertEqual(self.told(), 2)
 
+    def test_enrolled_again(self) -> None:
+        """What is refused to one that was removed is told soon after the directory knows it again."""
+        self.directory.server.read_only = True
+        self.reporter.wake()
+        self.clock.advance(1.5)
+        self.directory.server.read_only = False
+        self.clock.advance(1.5)
+        self.assertEqual(self.told(), 0)
+        self.reporter.answers()
+        self.clock.advance(1.5)
+        self.assertEqual(self.told(), 2)
+
     def test_refused_once(self) -> None:
         """Why a report is refused is logged once, and again only if it was taken meanwhile."""
         server = self.directory.server

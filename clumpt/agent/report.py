@@ -86,8 +86,12 @@ class Reporter:
         self._later(self._delay * self._random.uniform(0.5, 1.5))
 
     def answers(self) -> None:
-        """The directory answers: report soon, even if it did not when it was last told something."""
-        if self._retry > RETRY and self._timer is not None and self._timer.active():
+        """
+        The directory answers, and knows this peer: report soon, even if it did not take the last report.
+
+        Who was removed and enrolled again may report again, which it may have been refused just before.
+        """
+        if (self._refused or self._retry > RETRY) and self._timer is not None and self._timer.active():
             self._timer.cancel()
         self.wake()
 
