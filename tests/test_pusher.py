@@ -186,6 +186,23 @@ class PusherTests(SynchronousTestCase):
         self.look()
         self.assertEqual(self.grown, [])
 
+    def test_all_gone(self) -> None:
+        """If all who are below say nothing any more, though nothing moves, others take their places."""
+        self.want(A, B)
+        self.look()
+        self.assertEqual(self.grown, [])
+        for peer in (A, B):
+            self.offers.silent(peer)
+        self.look()
+        self.assertEqual([branch.first for branch in self.grown], [BELOW[1], BELOW[1]])
+
+    def test_whole(self) -> None:
+        """Who had everything before is not taken to be silent, and passes on what it has."""
+        self.pusher.adopt(PACKAGE, Branch(0, 3, (C, *BELOW)))
+        self.want(C)
+        self.look()
+        self.assertEqual(self.grown, [])
+
     def test_slow_for_all(self) -> None:
         """Nor is a wait too long that is usual here."""
         self.want(A, B)

@@ -115,6 +115,10 @@ class Offers:
     def _there(self, peer: PeerName) -> bool:
         return peer in self._views and not self._views[peer].silent
 
+    def mute(self, peer: PeerName) -> bool:
+        """Does C{peer} take part, and say nothing any more?"""
+        return peer in self._views and self._views[peer].silent
+
     @property
     def hungry(self) -> PeerName | None:
         """

@@ -204,6 +204,10 @@ class Pusher:
     def _fails(self, pushing: _Pushing, child: _Child, now: float) -> bool:
         if not child.wants:
             return pushing.began is not None and now - max(child.since, pushing.began) >= GRACE
+        offers = self._offers.get(pushing.package.sha256)
+        if offers is not None and offers.mute(child.peer):
+            # It says nothing at all: that counts whatever else moves, as all below may be gone at once.
+            return True
         waits, _ = self._queue.waits(child.peer)
         moved = sum(other != child.peer and when >= now - waits for when, other in pushing.moves)
         return waits >= max(STUCK, WAITS * self._queue.usual) and moved >= MOVED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from clumpt.agent.feeds import Feeds
+from clumpt.agent.uplink import SILENT
 from tests.sim.case import ClusterTestCase
 from tests.sim.swarm_case import Swarm
 
@@ -40,15 +41,15 @@ class PushedTests(ClusterTestCase):
         """If they lose power, nobody waits until it is known that their links are dead."""
         swarm = Swarm(*CASE).run(halfway=lambda swarm: swarm.kill(0.25, dark=True))
         self.assertEqual(len(swarm.finished), 30)
-        self.assertLess(max(swarm.finished.values()), 1.25 * swarm.fluid + 3.0)
+        self.assertLess(max(swarm.finished.values()), 1.25 * swarm.fluid + 4 * SILENT)
         self.assertLess(swarm.duplicates, 0.1)
 
     def test_slow(self) -> None:
-        """A slow card keeps only those waiting for a moment who are below it."""
+        """A slow card keeps those waiting who are below it, which may be all, but only for a moment."""
         slow: list[str] = []
         swarm = Swarm(*CASE).run(before=lambda swarm: slow.append(swarm.slow(0.1)))
         others = sorted(at for name, at in swarm.finished.items() if name not in slow)
-        self.assertLess(others[len(others) // 2], 1.4 * swarm.fluid)
+        self.assertLess(others[len(others) // 2], 1.8 * swarm.fluid)
         self.assertLess(others[-1], 1.25 * swarm.fluid + 2.0)
 
     def test_modest(self) -> None:
