@@ -13,9 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from clumpt.agent.feeder import BESIDE, WINDOW_PUSHED
 from clumpt.agent.feeding import FIRST
 from clumpt.agent.feeds import UNDER_WAY, Feeds
+from clumpt.agent.pusher import GRACE
 from clumpt.agent.rate import Bucket
 from clumpt.agent.swarm import QUIET, Ask, Decline, Swarm
-from clumpt.agent.uplink import Uplink
+from clumpt.agent.uplink import LOOK, Uplink
 from clumpt.errors import BadDocument
 from clumpt.model import PeerName
 from clumpt.pieces import NONE, Bits, Digest, Round
@@ -85,7 +86,15 @@ class FeedsTests(SynchronousTestCase):
         self.feeds.refresh(DIGEST, self.swarm)
         self.assertTrue(self.feeds.declines(C, DIGEST, 0, self.swarm))
         self.assertFalse(self.feeds.declines(C, DIGEST, 1, self.swarm))
+        self.feeds.offered(DIGEST, self.swarm)
         self.assertEqual(self.swarm.comes, EVEN)
+
+    def test_offered_instead(self) -> None:
+        """What is offered, where nothing goes round nor along trees, does not come by itself."""
+        self.feeds.let_come(PACKAGE, self.swarm)
+        self.assertEqual(self.swarm.comes, ALL)
+        self.feeds.offered(DIGEST, self.swarm)
+        self.assertEqual(self.swarm.comes, NONE)
 
     def test_dropped(self) -> None:
         """Who says that it pushes no more is not waited for; what it sent may still come."""
@@ -97,7 +106,8 @@ class FeedsTests(SynchronousTestCase):
             self.feeds.came(B, DIGEST, 1, False)
 
     def test_strays(self) -> None:
-        """Who was never above may not push for ever."""
+        """Who was never above may not push for ever, though the ring was asked before."""
+        self.feeds.let_come(PACKAGE, self.swarm)
         self.both()
         with self.assertRaises(BadDocument):
             for _ in range(2 * UNDER_WAY):
@@ -128,7 +138,7 @@ class SwarmTests(SynchronousTestCase):
     def test_the_rest(self) -> None:
         """What does not come is asked for at once, as nobody offers it."""
         self.swarm.learn(A, ALL)
-        asked = {ask.index for ask in self.swarm.asks(1)}
+        asked = {ask.index for ask in self.swarm.asks(QUIET / 2)}
         self.assertTrue(asked)
         self.assertTrue(asked <= set(ODD))
 
@@ -200,6 +210,15 @@ class UplinkTests(SynchronousTestCase):
         while not self.sent:
             self.clock.advance(0.1)
         self.assertEqual(waiting, [])
+
+    def test_kept_for_a_moment(self) -> None:
+        """When all have everything, nothing is kept of it for long."""
+        self.uplink.goes_round(A, DIGEST, Round.WANTED)
+        for peer in (A, B):
+            self.uplink.saw(peer, PACKAGE, ALL)
+        self.clock.pump([LOOK] * round(GRACE / LOOK + 2))
+        self.assertFalse(self.uplink.feeder.push.busy)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_enough(self) -> None:
         """Who does not want it any more is pushed nothing, and is offered what others are."""

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
-from clumpt.agent.grove import EARLY, MOST_TURNS, Grove
+from clumpt.agent.grove import EARLY, MOST_TURNS, NAMES, Grove
 from clumpt.agent.known import REMEMBERED, Known
 from clumpt.errors import BadDocument
 from clumpt.model import Package, PeerName
@@ -121,6 +121,17 @@ class GroveTests(SynchronousTestCase):
         packages = [evolve(PACKAGE, sha256=Digest(f"{number:064x}")) for number in range(EARLY + 1)]
         for package in packages:
             self.grove.branched(self.links[A], package.sha256, branch())
+        for package in packages:
+            self.grove.begun(package)
+        above = [digest for what, _, digest in self.done if what == "above"]
+        self.assertEqual(above, [package.sha256 for package in packages[1:]])
+
+    def test_long_before(self) -> None:
+        """Nor are more names kept than there may be in two branches, whoever sends long ones."""
+        long = Branch(0, 1, (ME, *(PeerName(f"n{number}") for number in range(NAMES // 2 - 1))))
+        packages = [evolve(PACKAGE, sha256=Digest(f"{number:064x}")) for number in range(3)]
+        for package in packages:
+            self.grove.branched(self.links[A], package.sha256, long)
         for package in packages:
             self.grove.begun(package)
         above = [digest for what, _, digest in self.done if what == "above"]

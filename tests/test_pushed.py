@@ -37,6 +37,11 @@ class PushedTests(SynchronousTestCase):
         self.assertEqual(self.pushed.above, [A])
         self.assertEqual(self.pushed.comes(NONE, FIRST), NONE)
 
+    def test_soon_once(self) -> None:
+        """But no longer if it changes meanwhile who is above in the first one."""
+        self.pushed.turn(0, C, FIRST * 0.9)
+        self.assertEqual(self.pushed.comes(NONE, FIRST), EVEN)
+
     def test_nothing_comes(self) -> None:
         """What one of them does not begin to send is asked for, but what the other sends is not."""
         self.pushed.turn(1, B, 0.0)

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.offers import Offers
-from clumpt.agent.pusher import GRACE, MOVED, STUCK, WAITS, Pusher
+from clumpt.agent.pusher import GRACE, LONG, MOVED, STUCK, WAITS, Pusher
 from clumpt.agent.waiting import QUEUED
 from clumpt.model import Package, PeerName
 from clumpt.pieces import SMALLEST, Bits, Digest, Pieces
@@ -174,6 +174,14 @@ class PusherTests(SynchronousTestCase):
         self.come(2 * MOVED)
         self.assertIn((A, 2 * MOVED), self.sent)
 
+    def test_stuck_alone(self) -> None:
+        """What comes here counts as well, where nobody else is below."""
+        self.want(A)
+        self.waited[A] = STUCK
+        self.come(*range(0, 2 * MOVED, 2))
+        self.look()
+        self.assertEqual([branch.first for branch in self.grown], [BELOW[1]])
+
     def test_our_own_link(self) -> None:
         """Where little comes and goes at all, it is our own link that is slow."""
         self.want(A, B)
@@ -246,6 +254,15 @@ class PusherTests(SynchronousTestCase):
             self.offers.saw(peer, Bits.full(COUNT))
         self.look()
         self.assertFalse(self.pusher.below(A, DIGEST))
+        self.assertFalse(self.pusher.busy)
+
+    def test_never_came(self) -> None:
+        """Nor for long, if nothing of it ever comes here."""
+        self.look(LONG / 2)
+        self.assertTrue(self.pusher.busy)
+        self.look(LONG / 2)
+        self.assertFalse(self.pusher.busy)
+        self.assertEqual(self.grown, [])
 
     def test_source(self) -> None:
         """A source pushes a piece to who is at the top, though it gave it to somebody else before."""

@@ -13,7 +13,7 @@ from clumpt.agent.job import Agenda
 from clumpt.agent.news import GATHER, SOON, TOLD
 from clumpt.agent.ringed import BEHIND
 from clumpt.agent.serve import Server
-from clumpt.agent.spread import Spread
+from clumpt.agent.spread import SELDOM, TELL, Spread
 from clumpt.interfaces import ILink
 from clumpt.model import PeerName, Seq
 from clumpt.pieces import Bits, Round
@@ -211,6 +211,7 @@ class RingTests(SynchronousTestCase):
         self.package = evolve(package, pieces=evolve(package.pieces, total=20 * package.pieces.size))
         self.held = Bits()
         self.feeders: list[PeerName] = [PeerName("feeder")]
+        self.pushed = False
         self.turned: list[PeerName] = []
         self.humoured: list[PeerName] = []
         self.left: list[tuple[Any, ...]] = []
@@ -225,7 +226,7 @@ class RingTests(SynchronousTestCase):
         fetcher = SimpleNamespace(
             feeds=SimpleNamespace(
                 feeders=lambda digest: self.feeders,
-                pushes=lambda digest: False,
+                pushes=lambda digest: self.pushed,
                 turn=lambda peer, digest: self.turned.append(peer) or True,
                 humour=lambda peer, digest: bool(self.feeders) and self.humoured.append(peer) is None,
                 left_out=lambda peer, digest, feeds: self.left.append((peer, feeds)),
@@ -282,6 +283,17 @@ class RingTests(SynchronousTestCase):
         self.feeders.clear()
         self.spread.unrung(self.package.sha256)
         self.assertEqual(self.other.heard, [[*range(18)]])
+
+    def test_along_trees(self) -> None:
+        """What comes along trees others hear of, too, as they may have to ask for it; but seldom."""
+        self.pushed = True
+        self.come(*range(16))
+        told = len(self.other.heard)
+        self.come(16, 17)
+        self.clock.pump([0.1] * round(TELL / 0.1 + 2))
+        self.assertEqual(len(self.other.heard), told)
+        self.clock.pump([0.1] * round(SELDOM * TELL / 0.1))
+        self.assertEqual(sorted(sum(self.other.heard, [])), [*range(18)])
 
     def invite(self, ahead: int) -> None:
         """The other one would feed us: it has as many pieces more than we."""

@@ -70,7 +70,7 @@ class Feeds:
 
     def begin(self, package: Package, holders: Sequence[PeerName]) -> bool:
         """
-        Let its pieces come, as they can be judged now; False if it does not go round, or L{comes} knows.
+        Let its pieces come, as they can be judged now; False if it does not all go round.
 
         @param holders: who holds all of it; if not only submitters do, it went round before.
         """
@@ -133,10 +133,12 @@ class Feeds:
         """Is an offer of no use, as that piece comes by itself?  Unless a submitter gave that up."""
         if self.pushes(digest):
             return index in swarm.comes
-        if bool(self.feeders(digest)) and not self.submits(peer):
-            return True
-        swarm.comes = NONE
-        return False
+        return bool(self.feeders(digest)) and not self.submits(peer)
+
+    def offered(self, digest: Digest, swarm: Swarm) -> None:
+        """A piece is offered that is of use: so it does not go round."""
+        if not self.pushes(digest):
+            swarm.comes = NONE
 
     # What comes, or does not.
 

@@ -173,6 +173,7 @@ class Fetcher:
             return
         if not 0 <= index < arrival.package.pieces.count:
             raise BadDocument(f"piece {index} of {arrival.package.pieces.count} is offered")
+        feeds.offered(digest, arrival.swarm)
         arrival.swarm.offered(link.peer, index, self._reactor.seconds())
         if arrival.assembly.needs_hashes():
             unattended(self._hashes(arrival), self._log, "asking for the hashes of pieces")

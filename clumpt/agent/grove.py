@@ -15,8 +15,9 @@ from clumpt.model import Package, PeerName
 from clumpt.pieces import Digest, Round
 from clumpt.trees import TREES, Branch
 
-#: Branches of packages that are not wanted here yet, as their update is on its way; the oldest is forgotten.
-EARLY = 64
+#: Branches of packages that are not wanted here yet, as their update is on its way, and names in them: as
+#: many as the two largest branches have.  The oldest is forgotten.
+EARLY, NAMES = 64, 32768
 #: How often a branch of one tree of a package is taken: who is above and below may change, but not for ever.
 MOST_TURNS = 16
 
@@ -36,8 +37,8 @@ class Grove:
     _fetcher: Fetcher
     _show: Callable[[PeerName, Package], object]
     _early: dict[tuple[Digest, int], tuple[PeerName, Branch]] = field(factory=dict, init=False)
-    #: The branch that was taken last, and how many were, by package and tree.
-    _taken: dict[tuple[Digest, int], tuple[Branch, int]] = field(factory=dict, init=False)
+    #: The hash of the branch that was taken last, as it may be long, and how many were; by package and tree.
+    _taken: dict[tuple[Digest, int], tuple[int, int]] = field(factory=dict, init=False)
 
     def branched(self, link: ILink, digest: Digest, branch: Branch) -> None:
         """C{link} passes a package on to us; raises L{BadDocument} if that makes no sense."""
@@ -49,9 +50,13 @@ class Grove:
         elif package is not None and (self._fetcher.wants(digest) or self._whole(package)):
             self._take(link, package, branch)
         else:
-            self._early[digest, branch.tree] = link.peer, branch
-            if len(self._early) > EARLY:
-                del self._early[next(iter(self._early))]
+            self._keep(link.peer, digest, branch)
+
+    def _keep(self, peer: PeerName, digest: Digest, branch: Branch) -> None:
+        self._early.pop((digest, branch.tree), None)
+        self._early[digest, branch.tree] = peer, branch
+        while len(self._early) > EARLY or sum(len(kept.names) for _, kept in self._early.values()) > NAMES:
+            del self._early[next(iter(self._early))]
 
     def begun(self, package: Package) -> None:
         """A package begins to arrive: was it told before who is above and below?"""
@@ -66,7 +71,7 @@ class Grove:
     def _take(self, link: ILink, package: Package, branch: Branch) -> None:
         digest, key = package.sha256, (package.sha256, branch.tree)
         told, turns = self._taken.pop(key, (None, 0))
-        self._taken[key] = branch, turns + 1
+        self._taken[key] = hash(branch), turns + 1
         if len(self._taken) > REMEMBERED:
             del self._taken[next(iter(self._taken))]
         if turns >= MOST_TURNS:
@@ -77,7 +82,7 @@ class Grove:
             link.feed(digest, Round.WANTED, 0)
         else:
             self._fetcher.branched(link.peer, digest, branch.tree)
-        if branch != told:
+        if hash(branch) != told:
             # Else only somebody else is above.
             for part in branch.below():
                 self._server.uplink.feeder.push.grow(package, part)

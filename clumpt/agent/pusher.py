@@ -14,8 +14,9 @@ from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest
 from clumpt.trees import TREES, Branch, carried
 
-#: Seconds in which who was told of a branch asks for its pieces, once there are some.
-GRACE = 2.0
+#: Seconds in which who was told of a branch asks for its pieces, once there are some; and for which these are
+#: waited for here.
+GRACE, LONG = 2.0, 60.0
 #: Who does not show for so many seconds, and so many times the usual wait, to have one that it was sent,
 #: while so many pieces came here or went to others, does not keep up: what is below it goes to the next one.
 STUCK, WAITS, MOVED = 1.0, 4.0, 16
@@ -144,6 +145,11 @@ class Pusher:
                 del pushing.children[peer, child.branch.tree]
                 self._again(pushing.package, child)
 
+    @property
+    def busy(self) -> bool:
+        """Is there anybody of whom L{look} may find something?"""
+        return bool(self._pushing)
+
     def moved(self, digest: Digest) -> None:
         """A piece of a package came here."""
         pushing, now = self._pushing.get(digest), self._clock.seconds()
@@ -198,8 +204,8 @@ class Pusher:
         """Is there nothing more to do for it?"""
         offers = self._offers.get(digest)
         lacks = child.wants and offers is not None and offers.lacks(child.peer)
-        waits = not child.wants and len(child.branch.names) > 1
-        return not (lacks or waits) and now - child.since >= GRACE
+        age, waits = now - child.since, not child.wants and len(child.branch.names) > 1
+        return not lacks and age >= (LONG if waits else GRACE)
 
     def _fails(self, pushing: _Pushing, child: _Child, now: float) -> bool:
         if not child.wants:

@@ -339,7 +339,8 @@ class Uplink:
         """Some things happen only because time passes: the rate, and silence after an offer or a piece."""
         if self._waiting and self._free_at > now and not _active(self._next):
             self._next = self._reactor.callLater(self._free_at - now, self.go_on)
-        if (self._offers or self._waiting or self._early) and not _active(self._timer):
+        busy = self._offers or self._waiting or self._early or self.feeder.push.busy
+        if busy and not _active(self._timer):
             self._timer = self._reactor.callLater(LOOK, self._look)
 
     def _look(self) -> None:
