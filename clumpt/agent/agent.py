@@ -170,7 +170,7 @@ class Agent:
             self._widen,
             self.ring.first,
         )
-        feeder.detour = Around(reactor, self._network, self.roster, self.ring, self.spread.show)
+        feeder.detour = Around(reactor, self._network, self.roster, self.ring, self.spread.tidings.show)
         feeder.push.comes = self.fetcher.feeds.pushes
         Planter(reactor, self._network, feeder.push, self.roster.find, self.spread.announce)
         inventory = Inventory(self.name, self.repository, self.agenda, self.server, self.spread)
@@ -342,7 +342,7 @@ class Agent:
 
     def _unring(self, digest: Digest) -> bool:
         """A package is passed on by offers from now on; did it go round until now?"""
-        self.spread.unrung(digest)
+        self.spread.tidings.unrung(digest)
         self.fetcher.unring(digest)
         return self.server.uplink.unring(digest)
 

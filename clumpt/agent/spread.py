@@ -15,6 +15,7 @@ from clumpt.agent.known import Known
 from clumpt.agent.news import News
 from clumpt.agent.ringed import BEHIND
 from clumpt.agent.serve import Server
+from clumpt.agent.tidings import Tidings
 from clumpt.errors import BadDocument
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink
@@ -25,16 +26,6 @@ from clumpt.pieces import NONE, Bits, Digest, Round
 AHEAD, FAR_AHEAD, SMALL = 64, 512, 64 * 1024 * 1024
 #: Seconds between looks at packages that nobody linked holds, or whose pieces are late.
 WATCH = 0.5
-#: Seconds for which news of pieces are gathered; but who sent a piece is told at once.
-TELL = 0.4
-#: Pieces that are told of sooner.
-NEWS = 16
-#: So many times less often is told of what comes along trees: hardly anybody has to ask for that.
-SELDOM = 3
-#: Pieces of a package that goes round, of which who sent them is told together, and seconds for that.
-TOGETHER, AT_LEAST = 3, 0.1
-#: Seconds between looks at what was not told yet.
-REMIND = 0.2
 
 
 @define(eq=False)
@@ -58,14 +49,11 @@ class Spread:
     _widen: Callable[[], object]
     _first: Callable[[Entry, Sequence[PeerName]], Collection[PeerName]]
     news: News = field(init=False)
+    tidings: Tidings = field(init=False)
     grove: Grove = field(init=False)
     _known: dict[PeerName, Known] = field(factory=dict, init=False)
     _lost: set[Digest] = field(factory=set, init=False)
     _watching: IDelayedCall | None = field(default=None, init=False)
-    #: Packages of which pieces came that were not told of yet.
-    _untold: dict[Digest, Package] = field(factory=dict, init=False)
-    _came: int = field(default=0, init=False)
-    _telling: IDelayedCall | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -78,7 +66,8 @@ class Spread:
             self.submits,
             self._first,
         )
-        self.grove = Grove(self._agenda.peer, self._known, self._server, self._fetcher, self.show)
+        self.tidings = Tidings(self._reactor, self._known, self._server, self._fetcher)
+        self.grove = Grove(self._agenda.peer, self._known, self._server, self._fetcher, self.tidings.show)
 
     def stop(self) -> None:
         """Pass nothing on any more."""
@@ -86,9 +75,9 @@ class Spread:
         self._fetcher.stop()
         self._server.uplink.stop()
         self.news.stop()
-        for timer in (self._watching, self._telling):
-            if timer is not None and timer.active():
-                timer.cancel()
+        self.tidings.stop()
+        if self._watching is not None and self._watching.active():
+            self._watching.cancel()
 
     def linked(self, link: ILink, head: Seq, news: Sequence[Entry]) -> None:
         """A link opened to a peer that knows everything up to C{head}; C{news} is what is beyond."""
@@ -96,7 +85,7 @@ class Spread:
         known = self._known[link.peer] = Known(link)
         self.news.tell(known, self._gossip.lacking(link.peer, news), list(self._agenda.concerning()))
         for package in self._fetcher.arriving:
-            self._tell_pieces(link.peer, package)
+            self.tidings.say(link.peer, package)
             self._fetcher.begun(package)
 
     def unlinked(self, peer: PeerName) -> None:
@@ -183,7 +172,7 @@ class Spread:
             if misled or any(seq in known.unsaid for seq in seqs):
                 known.informed, known.unsaid = known.informed - ids, known.unsaid - ids
             if package.pieces.count > 1 or misled:
-                self._tell_pieces(peer, package)
+                self.tidings.say(peer, package)
             if any(seq in known.seqs for seq in seqs):
                 self._fetcher.learn(peer, package.sha256, Bits.full(package.pieces.count))
             elif package.sha256 in known.pieces:
@@ -215,7 +204,7 @@ class Spread:
         self._fetcher.learn(link.peer, digest, bits)
         self._server.uplink.saw(link.peer, package, bits)
         if self._server.held(package).value & ~bits.value or self._fetcher.wants(digest):
-            self._tell_pieces(link.peer, package)
+            self.tidings.say(link.peer, package)
 
     def have_told(self, link: ILink, digest: Digest, held: Bits, coming: Bits) -> None:
         """C{link} holds more pieces, and others are on their way to it; raises L{BadDocument}."""
@@ -260,15 +249,8 @@ class Spread:
         ahead = known.pieces.get(digest, NONE).value & ~self._server.held(package).value
         welcome = feeds.turn if ahead.bit_count() >= BEHIND else feeds.humour
         if welcome(known.link.peer, digest):
-            self.show(known.link.peer, package)
+            self.tidings.show(known.link.peer, package)
             known.link.feed(digest, Round.WANTED, package.pieces.size)
-
-    def show(self, peer: PeerName, package: Package) -> None:
-        """Tell C{peer} now what is here of a package, so that it is not sent, or is asked for."""
-        known = self._known.get(peer)
-        if known is not None:
-            self._tell_pieces(peer, package)
-            self._tell_more(known, package, self._server.held(package))
 
     def announce(self, link: ILink, package: Package) -> None:
         """Tell C{link} now of the update of a package, and what is here of it: it is to pass it on."""
@@ -276,87 +258,19 @@ class Spread:
         if known is not None:
             entries = [entry for seq in seqs if (entry := self._entry(seq)) is not None]
             self.news.tell(known, self._gossip.lacking(link.peer, entries), seqs)
-            self.show(link.peer, package)
+            self.tidings.show(link.peer, package)
 
     def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:
         """A piece came by itself; raises L{BadDocument}."""
         self._fetcher.fed(link, digest, index, data)
 
     def arrived(self, package: Package, index: int, sender: PeerName) -> None:
-        """One more piece is here: tell who sent it at once, and the others soon."""
-        if package.pieces.count < 2:
-            # That it is here is all there is to tell, and told when it is safe on the disk.
-            self._server.uplink.arrived(package, index)
+        """One more piece is here."""
+        if package.pieces.count > 1:
+            self.tidings.arrived(package, index, sender)
             return
-        held, feeders = self._server.held(package), self._fetcher.feeds.feeders(package.sha256)
-        # Not only the sender: whoever feeds us would send the same.
-        for peer in dict.fromkeys([sender, *feeders]):
-            self._acknowledge(peer, package, held.with_bit(index), sender in feeders)
+        # That it is here is all there is to tell, and told when it is safe on the disk.
         self._server.uplink.arrived(package, index)
-        self._untold[package.sha256] = package
-        self._came += 1
-        if len(held) == package.pieces.count:
-            self._tell_news(0.0)
-        elif self._came >= NEWS:
-            self._tell_news(TELL)
-        if self._telling is None:
-            self._telling = self._reactor.callLater(REMIND, self._tell_in_time)
-
-    def _acknowledge(self, peer: PeerName, package: Package, held: Bits, fed: bool) -> None:
-        """Tell a sender what came; if it came by itself, of several pieces at a time."""
-        known = self._known.get(peer)
-        if known is None or package.sha256 not in known.told:
-            return
-        few = (held.value & ~known.told[package.sha256]).bit_count() < TOGETHER
-        soon = self._reactor.seconds() - known.told_at < AT_LEAST
-        if not (fed and few and soon) or len(held) == package.pieces.count:
-            self._tell_more(known, package, held)
-
-    def unrung(self, digest: Digest) -> None:
-        """A package goes round no more: all who are linked are to know what is here of it."""
-        package = self._server.package(digest)
-        if package is not None:
-            self._untold[digest] = package
-            self._tell_news(0.0)
-
-    def _tell_in_time(self) -> None:
-        self._telling = None
-        if self._untold:
-            self._tell_news(TELL)
-        if self._untold:
-            self._telling = self._reactor.callLater(REMIND, self._tell_in_time)
-
-    def _tell_news(self, since: float) -> None:
-        """
-        Tell those who said what they hold of a package what we hold of it by now.
-
-        While it goes round only those who feed us need to know.
-
-        @param since: who was told something of it in so many seconds has time.
-        """
-        news, self._untold, self._came = self._untold, {}, 0
-        for digest, package in news.items():
-            held, feeders = self._server.held(package), self._fetcher.feeds.feeders(digest)
-            pushed = self._fetcher.feeds.pushes(digest)
-            ring, often = feeders and not pushed, SELDOM if pushed else 1
-            long_ago = self._reactor.seconds() - (AT_LEAST if ring else since * often)
-            for known in self._known.values() if held.value else ():
-                if ring and known.link.peer not in feeders:
-                    continue
-                if digest in known.pieces and digest in known.told:
-                    fresh = (held.value & ~known.told[digest]).bit_count()
-                    if fresh and (known.told_at <= long_ago or fresh >= NEWS * often):
-                        self._tell_more(known, package, held)
-                    elif fresh:
-                        self._untold[digest] = package
-
-    def _tell_more(self, known: Known, package: Package, held: Bits) -> None:
-        """Tell C{known} what came since it was last told, and what is to come."""
-        digest = package.sha256
-        fresh = held.value & ~known.told[digest]
-        known.told[digest] |= held.value
-        known.told_at = self._reactor.seconds()
-        known.link.have(digest, Bits(fresh), Bits(self._fetcher.expected(digest).value & ~held.value))
 
     def servable(self, seqs: Collection[Seq]) -> None:
         """The packages of these updates can be asked of us now (R34); a submitter waits for that (R64)."""
@@ -371,15 +285,6 @@ class Spread:
         packages = entry.update.packages
         return bool(packages) and all(len(self._server.held(p)) == p.pieces.count for p in packages)
 
-    def _tell_pieces(self, peer: PeerName, package: Package) -> None:
-        """Say once on a link what we hold of C{package}; changes follow."""
-        known = self._known[peer]
-        if package.sha256 not in known.told:
-            known.saw(package.sha256, NONE)
-            held = self._server.held(package)
-            known.told[package.sha256] = held.value
-            known.link.holding(package.sha256, package.pieces.count, held)
-
     def _watch(self) -> None:
         if self._watching is None and self._fetcher.busy:
             self._watching = self._reactor.callLater(WATCH, self._look)
@@ -391,7 +296,7 @@ class Spread:
         starving = self._fetcher.starving
         for package in starving:
             for peer in list(self._known):
-                self._tell_pieces(peer, package)
+                self.tidings.say(peer, package)
         if starving:
             self._widen()
         self.fetch()
