@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.known import Known
-from clumpt.agent.news import AWAITED, GATHER, SOON, TOLD, News
+from clumpt.agent.news import GATHER, SOON, TOLD, News
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink
 from clumpt.model import PeerName, Seq
@@ -68,7 +68,7 @@ class NewsTests(SynchronousTestCase):
 
     def test_soon(self) -> None:
         """One hears of an update at once, the others soon that there is one; one end of a link waits."""
-        self.news.joined([entry(1)], [1])
+        self.news.joined([entry(1)], [1], True)
         self.assertEqual(self.said(), {FIRST: [(1, [])]})
         self.clock.advance(SOON)
         self.assertEqual(self.said(), {AFTER: [(0, [])]})
@@ -77,9 +77,16 @@ class NewsTests(SynchronousTestCase):
         self.clock.pump([SOON] * 20)
         self.assertEqual((self.said(), self.clock.getDelayedCalls()), ({}, []))
 
+    def test_no_hurry(self) -> None:
+        """Where there is no hurry, nobody hears of an update at once."""
+        self.news.joined([entry(1)], [1], False)
+        self.assertEqual(self.said(), {})
+        self.clock.pump([SOON] * 2)
+        self.assertEqual(self.said(), dict.fromkeys(self.links, [(0, [])]))
+
     def test_shown(self) -> None:
         """Who shows meanwhile that it knows is told nothing."""
-        self.news.joined([entry(1), entry(2)], [1, 2])
+        self.news.joined([entry(1), entry(2)], [1, 2], True)
         self.said()
         self.gossip.has(AFTER, [1, 2])
         self.gossip.knows(BEFORE, 2)
@@ -87,20 +94,22 @@ class NewsTests(SynchronousTestCase):
         self.assertEqual((self.said(), self.clock.getDelayedCalls()), ({}, []))
 
     def test_package(self) -> None:
-        """That its package is here hears at once who was told of the update, the others with the rest."""
-        self.news.joined([entry(1)], [1])
+        """That its package is here is told soon, with the rest: who was told of the update asks for it."""
+        self.news.joined([entry(1)], [1], True)
         self.said()
         self.come(1)
-        self.assertEqual(self.said(), {FIRST: [(0, [1])]})
-        self.clock.pump([SOON] * 3)
-        self.assertEqual(self.said(), {AFTER: [(0, [1])], BEFORE: [(0, [1])]})
+        self.assertEqual(self.said(), {})
+        self.clock.advance(SOON)
+        self.assertEqual(self.said(), {AFTER: [(0, [1])]})
+        self.clock.advance(SOON)
+        self.assertEqual(self.said(), {BEFORE: [(0, [1])], FIRST: [(0, [1])]})
         self.come(1)
         self.clock.advance(GATHER)
         self.assertEqual(self.said(), {})
 
     def test_holders(self) -> None:
         """Who holds it too has more time: so much that there may be more to say."""
-        self.news.joined([entry(1), entry(2)], [1, 2])
+        self.news.joined([entry(1), entry(2)], [1, 2], True)
         self.said()
         for known in self.known.values():
             self.gossip.knows(known.link.peer, 2)
@@ -114,39 +123,28 @@ class NewsTests(SynchronousTestCase):
 
     def test_turns_out(self) -> None:
         """Who is found to hold it before it was told has more time as well."""
-        self.news.joined([entry(1)], [1])
+        self.news.joined([entry(1)], [1], True)
         self.said()
         self.come(1)
         self.said()
         self.gossip.knows(AFTER, 1)
         self.known[AFTER].seqs = IdSet.of([1])
         self.clock.pump([SOON] * 3)
-        self.assertEqual(self.said(), {BEFORE: [(0, [1])]})
+        self.assertEqual(self.said(), {FIRST: [(0, [1])], BEFORE: [(0, [1])]})
         self.clock.advance(GATHER)
         self.assertEqual(self.said(), {AFTER: [(0, [1])]})
 
     def test_pages(self) -> None:
         """Of what comes in pages nobody is told at once: it is old."""
         many = [entry(seq) for seq in range(1, TOLD + 2)]
-        self.news.joined(many, [])
+        self.news.joined(many, [], True)
         self.assertEqual(self.said(), {})
         self.clock.pump([SOON] * 3)
         self.assertEqual(self.said(), dict.fromkeys(self.links, [(0, [])]))
 
-    def test_bounded(self) -> None:
-        """Who waits for packages that never come is not remembered for ever."""
-        for seq in range(1, 3 * AWAITED):
-            self.news.joined([entry(seq)], [seq])
-        self.assertEqual(len(self.known[FIRST].awaits), AWAITED)
-        self.said()
-        self.come(1)
-        self.assertEqual(self.said(), {})
-        self.clock.pump([SOON] * 3)
-        self.assertEqual(self.said().keys(), set(self.links))
-
     def test_stopped(self) -> None:
         """In the end no timer is left."""
-        self.news.joined([entry(1)], [1])
+        self.news.joined([entry(1)], [1], True)
         for known in self.known.values():
             known.seqs = IdSet.of([2])
         self.come(2)

@@ -90,6 +90,7 @@ class SpreadTests(SynchronousTestCase):
             lambda peer: peer == "desk",
             lambda: None,
             lambda entry, lacking: lacking,
+            lambda entry, peers: list(peers),
         )
 
     def links(self, *heads: int) -> list[Link]:
@@ -137,7 +138,7 @@ class SpreadTests(SynchronousTestCase):
         (holder,) = self.links(0)
         self.spread.notified(holder.peer, (), [1])
         self.assertEqual(holder.said, [])
-        self.spread.joined([self.update])
+        self.spread.joined([self.update], True)
         self.assertEqual(holder.said, [1])
         self.clock.advance(GATHER)
         self.assertEqual(holder.said, [1])
@@ -158,7 +159,7 @@ class SpreadTests(SynchronousTestCase):
     def test_here_before(self) -> None:
         """A package that was here before its update came is told, also to who knew the update first."""
         links = self.links(1, 0)
-        self.spread.joined([self.update])
+        self.spread.joined([self.update], True)
         self.assertEqual([link.said for link in links], [[], [1]])
         self.clock.advance(SOON)
         self.assertEqual([link.said for link in links], [[1], [1]])
@@ -186,7 +187,7 @@ class EarlyTests(SpreadTests):
         self.spread.have_told(cast(ILink, link), self.package.sha256, Bits(1 << 900), Bits(2))
         self.assertEqual(self.seen, [])
         self.known = known
-        self.spread.joined([self.update])
+        self.spread.joined([self.update], True)
         self.assertEqual(self.seen, [("peer0", self.package, self.whole)])
 
     def test_wishes(self) -> None:
@@ -200,7 +201,7 @@ class EarlyTests(SpreadTests):
             self.spread.holding_told(cast(ILink, link), self.package.sha256, b"")
         self.fed.clear()
         self.known = known
-        self.spread.joined([self.update])
+        self.spread.joined([self.update], True)
         self.assertEqual(self.fed, [("peer0", self.package.sha256, True)])
 
 
@@ -250,6 +251,7 @@ class RingTests(SynchronousTestCase):
             lambda peer: False,
             lambda: None,
             lambda entry, lacking: lacking,
+            lambda entry, peers: list(peers),
         )
         self.feeder, self.other = Link("feeder"), Link("other")
         for link in (self.feeder, self.other):
@@ -362,6 +364,7 @@ class ArrivalTests(SynchronousTestCase):
             lambda peer: False,
             lambda: None,
             lambda entry, lacking: lacking,
+            lambda entry, peers: list(peers),
         )
         spread.arrived(package, 0, PeerName("sender"))
         self.assertEqual(came, [0])

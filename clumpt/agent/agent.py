@@ -169,6 +169,7 @@ class Agent:
             self.sources.submits,
             self._widen,
             self.ring.first,
+            self.ring.concerned,
         )
         feeder.detour = Around(reactor, self._network, self.roster, self.ring, self.spread.tidings.show)
         feeder.push.comes = self.fetcher.feeds.pushes
@@ -307,7 +308,8 @@ class Agent:
         self.spread.notified(sender, good, ())
         if joined:
             # Passed on before it is on disk: whoever loses it asks for it again.
-            self.spread.joined(joined)
+            # What the directory told, a submitter is about to: whoever tells now is asked for the package.
+            self.spread.joined(joined, sender != DIRECTORY)
         self._undone += joined
         if self._undone and self.chain.save(joined):
             self.agenda.add(self._undone)
@@ -316,6 +318,7 @@ class Agent:
                 self.spread.fetch()
                 self.queue.wake()
                 self.reporter.wake()
+        self.spread.told(sender, good)
         return joined
 
     def _entry(self, seq: Seq) -> Entry | None:

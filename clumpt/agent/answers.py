@@ -109,7 +109,7 @@ class Answers:
 
     def piece_wanted(self, link: ILink, digest: Digest, index: int) -> Deferred[bytes]:
         """See L{IPeerEvents}."""
-        return self._server.piece(link, digest, index)
+        return self._spread.piece_wanted(link, digest, index)
 
     def holding_told(self, link: ILink, digest: Digest, raw: bytes) -> None:
         """See L{IPeerEvents}."""

@@ -9,6 +9,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 
 from clumpt.agent.swarm import Ask, Swarm
+from clumpt.errors import BadDocument
 from clumpt.interfaces import IAssembly, ILink
 from clumpt.model import Package, PeerName
 
@@ -17,6 +18,8 @@ from clumpt.model import Package, PeerName
 FEW, AT_ONCE, SMALL = 16, 64, 1024 * 1024
 #: Seconds for which a peer that was silent is not asked again of our own accord.
 SHUN = 5.0
+#: Seconds in which who told of a package of one piece should have it, too.
+AWHILE = 0.25
 
 
 @define(eq=False)
@@ -28,6 +31,7 @@ class Arrival:
     @ivar asking: who was asked for the hashes of the pieces.
     @ivar barren: who did not have them a moment ago.
     @ivar finishing: is it being made whole and durable?
+    @ivar teller: who was asked for what is one piece because it told of it, which may not have it yet.
     """
 
     package: Package
@@ -37,6 +41,30 @@ class Arrival:
     asking: set[PeerName] = field(factory=set)
     barren: set[PeerName] = field(factory=set)
     finishing: bool = False
+    teller: PeerName | None = None
+
+    def cancel(self) -> None:
+        """Nothing that was asked for is waited for any more."""
+        for answer in list(self.open.values()):
+            answer.cancel()
+
+    def check(self, index: int, done: str) -> None:
+        """Raises L{BadDocument} if there is no piece C{index}, of which something is C{done}."""
+        if not 0 <= index < self.package.pieces.count:
+            raise BadDocument(f"piece {index} of {self.package.pieces.count} {done}")
+
+    def expect(self, peer: PeerName, now: float) -> bool:
+        """
+        C{peer} told of it: so it has it, or is about to; is it to be asked, if it is one piece?
+
+        Not if somebody has it for sure, or was asked.  Who is asked heard of it before us, and asks whom it
+        heard it from: so nobody waits for each other.
+        """
+        if self.package.pieces.count > 1 or self.finishing or self.open or self.swarm.holders:
+            return False
+        self.teller = peer
+        self.swarm.offered(peer, 0, now)
+        return True
 
     @property
     def starves(self) -> bool:
@@ -44,8 +72,16 @@ class Arrival:
         swarm = self.swarm
         return not (self.finishing or swarm.holders or swarm.promised or swarm.comes or self.asking)
 
-    def give_up_silent(self, links: Mapping[PeerName, ILink], now: float) -> None:
-        """Who says nothing will not send either, long before it is known that the link is dead."""
+    def give_up(self, links: Mapping[PeerName, ILink], now: float) -> None:
+        """
+        Who says nothing will not send either, long before it is known that the link is dead.
+
+        Nor need who told of it, and does not have it after a while, if others do.
+        """
+        for ask in self.swarm.overdue(now - AWHILE) if self.teller is not None else ():
+            if ask.peer == self.teller and set(self.swarm.holders) - {ask.peer} and ask in self.open:
+                self.teller = None
+                self.open[ask].cancel()
         long_ago = now - self.swarm.patience
         for ask in self.swarm.overdue(long_ago):
             link, answer = links.get(ask.peer), self.open.get(ask)

@@ -164,6 +164,12 @@ class Fetcher:
         if arrival is not None and arrival.swarm.learn(peer, bits):
             self._pump(digest)
 
+    def expect(self, peer: PeerName, digest: Digest) -> None:
+        """C{peer} told of an update of this package."""
+        arrival = self._arrivals.get(digest)
+        if arrival is not None and arrival.expect(peer, self._reactor.seconds()):
+            self._reply(arrival)
+
     def offered(self, link: ILink, digest: Digest, index: int) -> None:
         """C{link} would send a piece, wanted or not; raises L{BadDocument} if there is no such piece."""
         arrival = self._arrivals.get(digest)
@@ -171,8 +177,7 @@ class Fetcher:
         if arrival is None or arrival.finishing or feeds.declines(link.peer, digest, index, arrival.swarm):
             link.decline(digest, index)
             return
-        if not 0 <= index < arrival.package.pieces.count:
-            raise BadDocument(f"piece {index} of {arrival.package.pieces.count} is offered")
+        arrival.check(index, "is offered")
         feeds.offered(digest, arrival.swarm)
         arrival.swarm.offered(link.peer, index, self._reactor.seconds())
         if arrival.assembly.needs_hashes():
@@ -186,8 +191,7 @@ class Fetcher:
         if arrival is None or arrival.finishing or arrival.assembly.needs_hashes():
             self.feeds.came(link.peer, digest, index, False)
             return
-        if not 0 <= index < arrival.package.pieces.count:
-            raise BadDocument(f"piece {index} of {arrival.package.pieces.count} is sent")
+        arrival.check(index, "is sent")
         self.feeds.came(link.peer, digest, index, index not in arrival.swarm.held)
         if not self.feeds.pushes(digest):
             self._fed(link.peer, digest, index)
@@ -226,7 +230,7 @@ class Fetcher:
         """Look again at everything on its way: time has passed."""
         self.feeds.look()
         for digest, arrival in list(self._arrivals.items()):
-            arrival.give_up_silent(self._links(), self._reactor.seconds())
+            arrival.give_up(self._links(), self._reactor.seconds())
             self.feeds.let_in(digest, arrival.swarm.complete_holders)
             arrival.barren.clear()
             self._pump(digest)
@@ -235,8 +239,7 @@ class Fetcher:
         """Ask for nothing more."""
         self._stopped = True
         for arrival in self._arrivals.values():
-            for waiting in list(arrival.open.values()):
-                waiting.cancel()
+            arrival.cancel()
         self._pauses.stop()
         self._arrivals.clear()
 
@@ -300,16 +303,14 @@ class Fetcher:
             # It came from somebody else, or is not wanted any more.
             swarm.refused(ask.peer, ask.index, self._reactor.seconds())
         except NotHere:
-            self.suspicions.in_vain(ask.peer, package)
-            swarm.missing(ask.peer, ask.index)
-            self._missed(package)
+            self._lacks(arrival, ask)
         except Busy as busy:
             self._refused(arrival, ask, busy.retry_after)
         except StoreFull as full:
             self._full(package, full)
         except ClumptError as trouble:
             self._log.debug(
-                "no piece {index} from {peer}: {trouble}", index=ask.index, peer=ask.peer, trouble=trouble
+                "no piece {index} from {peer}: {why}", index=ask.index, peer=ask.peer, why=trouble
             )
             if ask.peer in self._links():
                 self.suspicions.in_vain(ask.peer, package)
@@ -317,6 +318,12 @@ class Fetcher:
         finally:
             arrival.open.pop(ask, None)
         self._pump(package.sha256)
+
+    def _lacks(self, arrival: Arrival, ask: Ask) -> None:
+        if ask.peer != arrival.teller:
+            self.suspicions.in_vain(ask.peer, arrival.package)
+        arrival.swarm.missing(ask.peer, ask.index)
+        self._missed(arrival.package)
 
     def _refused(self, arrival: Arrival, ask: Ask, pause: float) -> None:
         arrival.swarm.refused(ask.peer, ask.index, self._reactor.seconds() + pause)
@@ -356,8 +363,7 @@ class Fetcher:
         """The package does not arrive any more; who waits for pieces of it is told."""
         arrival = self._gone(package)
         if arrival is not None:
-            for answer in list(arrival.open.values()):
-                answer.cancel()
+            arrival.cancel()
             self._missed(package)
 
     def _gone(self, package: Package) -> Arrival | None:
@@ -382,17 +388,12 @@ class Fetcher:
             self._gone(package)
         except Damaged as damaged:
             # The pieces were right when they came: this disk changed them. Begin again, later.
-            self._log.error(
-                "{file} did not survive on this disk: {damaged}", file=package.file, damaged=damaged
-            )
+            self._log.error("{file} did not survive on this disk: {why}", file=package.file, why=damaged)
             self._gone(package)
             self._not_before[package.sha256] = self._reactor.seconds() + PAUSE
         else:
             self._gone(package)
-            self._log.info(
-                "{file} is here: {provenance}",
-                file=package.file,
-                provenance=str(self.counts.get(package.sha256)),
-            )
+            came = str(self.counts.get(package.sha256))
+            self._log.info("{file} is here: {came}", file=package.file, came=came)
             if not self._stopped:
                 self._completed(package)

@@ -18,7 +18,7 @@ class Known:
     What one linked peer was seen, and was told, to hold.
 
     @ivar seqs: updates whose packages it holds; C{informed}: those of which it was told that we do;
-        C{unsaid}: those of which it will be; C{awaits}: those that it was told of, and looks for.
+        C{unsaid}: those of which it will be.
     @ivar owed: updates that it was not told of yet, and C{due}: when it hears how much there is to know.
     @ivar told: the pieces of each package that it was told to be here, and C{told_at} when it last was.
     """
@@ -27,7 +27,6 @@ class Known:
     seqs: IdSet = IdSet()
     informed: IdSet = IdSet()
     unsaid: IdSet = IdSet()
-    awaits: IdSet = IdSet()
     owed: IdSet = IdSet()
     due: float | None = None
     pieces: dict[Digest, Bits] = field(factory=dict)

@@ -23,8 +23,6 @@ TOLD = 16
 #: Seconds after which the others hear how much there is to know, and what can be asked of us.  Of the two
 #: ends of a link one waits twice as long: it hears it from the other, and need not say it any more.
 SOON = 0.15
-#: Of so many of the newest updates it is remembered who waits for their packages; others hear SOON.
-AWAITED = 64
 #: Seconds after which those who hold a package themselves hear that we hold it, too.
 GATHER = 2.0
 
@@ -62,15 +60,13 @@ class News:
         if news:
             known.unsaid = known.unsaid | IdSet.of(self._complete([seq for seq in seqs if seq in told]))
             few = len(news) <= TOLD
-            if few:
-                known.awaits = (known.awaits | told) - IdSet.upto(told.last - AWAITED)
             known.link.notify(news if few else [], self._unsaid(known))
 
-    def joined(self, entries: Sequence[Entry], seqs: Collection[Seq]) -> None:
-        """C{entries}, of which C{seqs} are for this peer, are new here."""
+    def joined(self, entries: Sequence[Entry], seqs: Collection[Seq], hurry: bool) -> None:
+        """C{entries}, of which C{seqs} are for this peer, are new here; is there any hurry to tell?"""
         lacking = [peer for peer in self._known if self._gossip.lacks(peer, entries)]
         # What comes in pages is old: who lacks it is asking for it itself.
-        first = self._first(entries[-1], lacking) if len(entries) <= TOLD else ()
+        first = self._first(entries[-1], lacking) if hurry and len(entries) <= TOLD else ()
         for peer in lacking:
             known = self._known[peer]
             if peer in first:
@@ -80,13 +76,13 @@ class News:
                 self._later(known)
 
     def inform(self, known: Known, complete: IdSet) -> None:
-        """Say once on a link that we hold the packages of these: at once if that is waited for there."""
+        """Say once on a link that we hold the packages of these: at once to a submitter, who waits."""
         news = complete - known.informed
         if not news:
             return
         known.unsaid = known.unsaid | news
         lacks = news - known.seqs
-        if self._submits(known.link.peer) or any(seq in known.awaits for seq in lacks):
+        if self._submits(known.link.peer):
             known.link.notify([], self._unsaid(known))
         elif lacks:
             self._later(known)
@@ -96,8 +92,7 @@ class News:
     def _unsaid(self, known: Known) -> list[Seq]:
         """What is to be said on a link of what we hold, which then counts as said."""
         unsaid = list(known.unsaid)
-        known.informed, known.awaits = known.informed | known.unsaid, known.awaits - known.unsaid
-        known.unsaid, known.due = IdSet(), None
+        known.informed, known.unsaid, known.due = known.informed | known.unsaid, IdSet(), None
         return unsaid
 
     def _later(self, known: Known) -> None:

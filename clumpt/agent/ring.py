@@ -76,22 +76,24 @@ class Ring:
         if len(lacking) <= EAGER:
             return lacking
         update = entry.update
-        concerned = [peer for peer in lacking if update.concerns(peer, self._groups(peer) or ())]
+        concerned = self.concerned(entry, lacking)
         mine = sorted(update.groups & self._roster.groups)
         following = self._around(entry, mine[0], concerned)[-1:] if mine else []
         others = [peer for peer in concerned if peer not in following]
         more = min(len(others), EAGER - len(following))
         return [*following, *self._random.sample(others, more)]
 
+    def concerned(self, entry: Entry, peers: Iterable[PeerName]) -> list[PeerName]:
+        """Those of C{peers}, which are linked, whom C{entry} concerns."""
+        return [peer for peer in peers if entry.update.concerns(peer, self._groups(peer) or ())]
+
     def _around(self, entry: Entry, group: GroupName, linked: Iterable[PeerName]) -> list[PeerName]:
         """Those of C{linked} whom C{entry} concerns, from the one before us in the ring to the one after."""
-        update, settings, me = entry.update, self._roster.settings, self._roster.name
+        settings, me = self._roster.settings, self._roster.name
         if settings is None:
             return []
         places = {
-            place_in_ring(settings.deployment, group, peer): peer
-            for peer in linked
-            if update.concerns(peer, self._groups(peer) or ())
+            place_in_ring(settings.deployment, group, peer): peer for peer in self.concerned(entry, linked)
         }
         mine = place_in_ring(settings.deployment, group, me)
         order = sorted(places, reverse=True)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from clumpt.agent.fetch import Fetcher
@@ -36,6 +37,7 @@ class Spread:
     @ivar entry: the chained entry of a seq, None beyond the head.
     @ivar submits: is this peer a submitter?  It waits to hear that we hold what it holds (R64).
     @ivar first: whom of some peers to tell of an update at once.
+    @ivar concerned: which of some peers an update is for.
     @ivar widen: opens links to more members of our groups, when nobody linked holds what is needed (H12).
     """
 
@@ -48,6 +50,7 @@ class Spread:
     submits: Callable[[PeerName], bool]
     _widen: Callable[[], object]
     _first: Callable[[Entry, Sequence[PeerName]], Collection[PeerName]]
+    _concerned: Callable[[Entry, Iterable[PeerName]], Collection[PeerName]]
     news: News = field(init=False)
     tidings: Tidings = field(init=False)
     grove: Grove = field(init=False)
@@ -99,14 +102,14 @@ class Spread:
         """C{peer} knows everything up to C{head}."""
         self._gossip.knows(peer, head)
 
-    def joined(self, entries: Sequence[Entry]) -> None:
-        """These entries are new here: tell those who lack them."""
+    def joined(self, entries: Sequence[Entry], hurry: bool) -> None:
+        """These entries are new here: tell those who lack them; some of them at once, if there is hurry."""
         for entry in entries:
             for package in entry.update.packages:
                 self._server.know(package)
                 self._heard_of(package)
         seqs = [entry.seq for entry in entries]
-        self.news.joined(entries, seqs)
+        self.news.joined(entries, seqs, hurry)
         # Who knew them before us may wait for packages that were here already, and have asked in vain.
         self.servable(seqs)
 
@@ -131,6 +134,14 @@ class Spread:
                 self._holds_all(peer, seq)
             # Who submits something again, or twice, is to know that it is here.
             self.news.inform(known, IdSet.of(self._complete(holding)))
+
+    def told(self, peer: PeerName, seqs: Collection[Seq]) -> None:
+        """C{peer} told of these updates: if they are for it, it has their packages, or is about to."""
+        for seq in seqs:
+            entry = self._entry(seq)
+            if entry is not None and self._concerned(entry, [peer]):
+                for package in entry.update.packages:
+                    self._fetcher.expect(peer, package.sha256)
 
     def holders(self, package: Package) -> list[PeerName]:
         """The linked peers that are known to hold all of C{package}."""
@@ -271,6 +282,29 @@ class Spread:
             return
         # That it is here is all there is to tell, and told when it is safe on the disk.
         self._server.uplink.arrived(package, index)
+        if (known := self._known.get(sender)) is not None:
+            known.seqs = known.seqs | self._of(package)
+
+    def piece_wanted(self, link: ILink, digest: Digest, index: int) -> Deferred[bytes]:
+        """C{link} asks for a piece; see L{Server.piece}."""
+        answer, package = self._server.piece(link, digest, index), self._server.package(digest)
+        if package is not None and package.pieces.count == 1:
+            answer.addCallback(self._gave, link.peer, package)
+        return answer
+
+    def _gave(self, data: bytes, peer: PeerName, package: Package) -> bytes:
+        """C{peer} gets all of a package from us, so it knows that we hold it."""
+        if (known := self._known.get(peer)) is not None:
+            seqs = self._of(package)
+            known.informed, known.unsaid = known.informed | seqs, known.unsaid - seqs
+        return data
+
+    def _of(self, package: Package) -> IdSet:
+        """The updates that have this package, and no other."""
+        entries = map(self._entry, self._agenda.users(package.sha256))
+        return IdSet.of(
+            entry.seq for entry in entries if entry is not None and len(entry.update.packages) == 1
+        )
 
     def servable(self, seqs: Collection[Seq]) -> None:
         """The packages of these updates can be asked of us now (R34); a submitter waits for that (R64)."""

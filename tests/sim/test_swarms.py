@@ -4,7 +4,10 @@ How fast a package spreads, and what that costs: in virtual time, so the figures
 Small clusters with small packages, lest the tests take long; docs/swarm.md has larger ones.
 """
 
+from itertools import combinations
+
 from clumpt.agent.uplink import SILENT
+from clumpt.testing.faults import Slow
 from tests.sim.case import ClusterTestCase
 from tests.sim.swarm_case import Swarm
 
@@ -82,3 +85,19 @@ class SwarmTests(ClusterTestCase):
         """A small package is everywhere at once."""
         swarm = Swarm(12, 20_000, 100.0).run()
         self.assertLess(max(swarm.finished.values()), 0.05)
+
+    def test_far(self) -> None:
+        """
+        Where messages take long, a small package follows the news of it: it is asked for before it is there.
+
+        Each way takes 0.05 s (measured: 0.42 to 0.48 s; 0.57 to 0.61 if only what is there is asked for).
+        """
+
+        def far(swarm: Swarm) -> None:
+            network = swarm.cluster.network
+            for pair in combinations(network.hosts, 2):
+                network.slow_down(*pair, Slow(0.05))
+
+        swarm = Swarm(20, 20_000, 100.0).run(before=far)
+        self.assertLess(max(swarm.finished.values()), 0.5)
+        self.assertEqual(swarm.duplicates, 0.0)
