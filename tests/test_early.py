@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from clumpt.agent.answers import Answers
 from clumpt.agent.arrival import AWHILE
 from clumpt.agent.feeds import Feeds
 from clumpt.agent.fetch import Fetcher
@@ -213,7 +214,9 @@ class TellingTests(SynchronousTestCase):
 
     def test_given(self) -> None:
         """Who got the package from us need not hear that it is here; others do."""
-        answer = self.spread.piece_wanted(cast(Any, self.links[TELLER]), self.package.sha256, 0)
+        rooms: list[Any] = [SimpleNamespace()] * 8
+        rooms[4] = self.spread
+        answer = Answers("d", *rooms).piece_wanted(cast(Any, self.links[TELLER]), self.package.sha256, 0)
         self.here = WHOLE
         self.answer.callback(b"data")
         self.assertEqual(self.successResultOf(answer), b"data")

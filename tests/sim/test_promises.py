@@ -6,8 +6,9 @@ from random import Random
 from typing import Any
 
 from clumpt.agent.sources import Sources
+from clumpt.agent.sync import DIRECTORY
 from clumpt.config import LimitsSection
-from clumpt.model import Action, Interrupted, Outcome, State, Update
+from clumpt.model import Action, Interrupted, Outcome, PeerName, State, Update
 from clumpt.testing.cluster import Cluster
 from clumpt.testing.drill import apart
 from clumpt.testing.invariants import check_at_rest, check_stopped
@@ -162,6 +163,20 @@ class NeighbourTests(ClusterTestCase):
             assert machine.told is not None
             self.assertEqual(machine.told.state, "active")
             cluster.close()
+
+
+class NewsTests(ClusterTestCase):
+    """When others hear of an update."""
+
+    def test_from_the_directory(self) -> None:
+        """What a submitter told is passed on at once, what the directory told a moment later."""
+        for sender, at_once in ((PeerName("desk"), 4), (DIRECTORY, 1)):
+            with a_cluster() as cluster:
+                first = cluster.up[0].agent
+                first.take([cluster.sign().envelope], sender)
+                cluster.world.run_for(0.1)
+                self.assertEqual(sum(machine.agent.chain.head for machine in cluster.up), at_once)
+                cluster.world.run_until(cluster.knows, within=2.0)
 
 
 class BackupTests(ClusterTestCase):
