@@ -158,7 +158,7 @@ class Hashes(Blob):
 
 @frozen
 class WantPiece(Numbered):
-    """One piece of a package, please (R35).  Answered by L{Piece}."""
+    """One piece of a package, please (R35), also if it is on its way to you only.  Answered by L{Piece}."""
 
     KIND: ClassVar[int] = 0x2A
     HEAD: ClassVar[Struct] = Struct("!I32sI")

@@ -184,7 +184,7 @@ class Hollow(_Holder):
 
 
 class Stuffing(_Holder):
-    """Feeds whoever asks for it: one piece again and again, wrong ones, and some that there are not."""
+    """Feeds whoever asks for it: one piece again and again, and wrong ones; or one that there is not."""
 
     def act(self, links: Sequence[ILink]) -> None:
         """Seem to want everything, as honest peers in the ring do."""
@@ -195,10 +195,13 @@ class Stuffing(_Holder):
     def goes_round(self, link: ILink, digest: Digest, word: Round) -> None:
         """Gladly, and if it is to stop all the more."""
         package, data = self.contents(digest)
+        pieces = package.pieces
+        if self.random.random() < 0.5:
+            link.fed(digest, pieces.count, data[: pieces.size])
+            return
         for number in range(MANY):
-            index = self.random.choice([0, 0, number % package.pieces.count, package.pieces.count])
-            begin = min(index, package.pieces.count - 1) * package.pieces.size
-            piece = data[begin : begin + package.pieces.size]
+            index = self.random.choice([0, 0, number % pieces.count])
+            piece = data[pieces.offset(index) : pieces.offset(index) + pieces.size]
             link.fed(digest, index, self.random.choice([piece, piece, bytes(len(piece))]))
 
 
