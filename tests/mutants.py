@@ -296,6 +296,20 @@ MUTANTS = (
         ("tests.test_spread",),
     ),
     Mutant(
+        "who will not stand below us is not heard",
+        "clumpt/agent/spread.py",
+        "case Round.WANTED | Round.ENOUGH:",
+        "case Round.WANTED:",
+        ("tests.sim.test_pushed",),
+    ),
+    Mutant(
+        "a small package is asked for only where it is",
+        "clumpt/agent/agent.py",
+        "        self.spread.told(sender, good)\n",
+        "",
+        ("tests.sim.test_swarms",),
+    ),
+    Mutant(
         "a group's ring is left out",
         "clumpt/graph.py",
         "        if len(ring) > 1:",

@@ -43,6 +43,11 @@ class FeedsTests(SynchronousTestCase):
     def link(self, peer: PeerName) -> Any:
         return SimpleNamespace(feed=lambda digest, word, size: self.said.append((peer, word)))
 
+    @property
+    def over(self) -> list[tuple[str, Round]]:
+        """All hear that it does not go round."""
+        return [(peer, Round.OVER) for peer in self.links]
+
     def said_over(self, digest: Digest) -> bool:
         raise AssertionError("it does not go round")
 
@@ -55,9 +60,16 @@ class FeedsTests(SynchronousTestCase):
         """Those above are asked once for what comes, and nobody of the ring."""
         self.both()
         self.feeds.let_come(PACKAGE, self.swarm)
-        self.assertEqual(self.said, [(A, Round.WANTED), (B, Round.WANTED)])
+        self.assertEqual(self.said, [*self.over, (A, Round.WANTED), (B, Round.WANTED)])
         self.assertEqual(self.swarm.comes, ALL)
         self.assertTrue(self.feeds.pushes(DIGEST))
+
+    def test_not_round(self) -> None:
+        """All who are linked hear once that it does not go round: some may have asked to be fed."""
+        self.feeds.branched(A, PACKAGE, 0)
+        self.assertEqual(self.said, self.over)
+        self.feeds.branched(B, PACKAGE, 1)
+        self.assertEqual(self.said, self.over)
 
     def test_ring_before(self) -> None:
         """If the ring was asked before, nothing is waited for from there."""
@@ -71,7 +83,7 @@ class FeedsTests(SynchronousTestCase):
         """Who is not above any more is told."""
         self.feeds.branched(A, PACKAGE, 0)
         self.feeds.branched(B, PACKAGE, 0)
-        self.assertEqual(self.said, [(A, Round.ENOUGH)])
+        self.assertEqual(self.said, [*self.over, (A, Round.ENOUGH)])
 
     def test_hashes(self) -> None:
         """The hashes of pieces come from who is above."""
@@ -194,6 +206,15 @@ class UplinkTests(SynchronousTestCase):
             self.uplink.goes_round(A, DIGEST, Round.WANTED)
         self.assertEqual(self.sent, [(A, index) for index in list(EVEN)[:WINDOW_PUSHED]])
         self.assertEqual(self.offered, [])
+
+    def test_not_over(self) -> None:
+        """Who says that it does not go round changes nothing of what is pushed, and waits for its turn."""
+        self.uplink.rate.rate = 10.0 * PACKAGE.pieces.size
+        self.uplink.goes_round(A, DIGEST, Round.WANTED)
+        self.assertFalse(self.uplink.unring(DIGEST))
+        self.clock.pump([0.05] * 10)
+        self.assertEqual([index for _, index in self.sent], list(EVEN)[: len(self.sent)])
+        self.assertGreater(len(self.sent), 2)
 
     def test_beside(self) -> None:
         """Who asks gets little beside, as all below would wait behind that."""

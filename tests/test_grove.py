@@ -35,7 +35,9 @@ class GroveTests(SynchronousTestCase):
         self.known = {peer: Known(link) for peer, link in self.links.items()}
         self.packages: dict[Digest, Package] = {PACKAGE.sha256: PACKAGE}
         self.held, self.wants = NONE, True
-        self.feeds = SimpleNamespace(choosy=False, modest=False)
+        self.feeds = SimpleNamespace(
+            choosy=False, modest=False, end=lambda digest: self.done.append(("over", digest))
+        )
         push = SimpleNamespace(grow=lambda package, part: self.done.append(("below", package, part)))
         server: Any = SimpleNamespace(
             package=lambda digest: self.packages.get(digest),
@@ -153,13 +155,13 @@ class GroveTests(SynchronousTestCase):
         self.assertEqual(self.done, [("shown", B, PACKAGE), (B, PACKAGE.sha256, Round.WANTED)])
 
     def test_stands_aside(self) -> None:
-        """Who does not pass on at once says so, whatever it has, and nobody below hears of it."""
+        """Who does not pass on at once says so, whatever it has, and does not wait for it to come round."""
         for reason in ("choosy", "modest"):
             for self.held, self.wants in ((NONE, True), (NONE, False), (Bits.full(COUNT), False)):
                 setattr(self.feeds, reason, True)
                 self.done.clear()
                 self.hear()
-                self.assertEqual(self.done, [(A, PACKAGE.sha256, Round.ENOUGH)])
+                self.assertEqual(self.done, [(A, PACKAGE.sha256, Round.ENOUGH), ("over", PACKAGE.sha256)])
                 setattr(self.feeds, reason, False)
 
     def test_endless(self) -> None:

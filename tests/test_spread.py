@@ -54,7 +54,7 @@ class SpreadTests(SynchronousTestCase):
         self.package = self.update.update.packages[0]
         self.whole = Bits.full(self.package.pieces.count)
         self.seen: list[tuple[Any, ...]] = []
-        uplink = SimpleNamespace(saw=lambda *words: self.seen.append(words))
+        uplink = SimpleNamespace(saw=lambda *words: self.seen.append(words), feeder=None)
         self.known = {self.package.sha256: self.package}
         rooms = SimpleNamespace(
             held=lambda package: self.whole,
@@ -220,10 +220,17 @@ class RingTests(SynchronousTestCase):
         uplink = SimpleNamespace(
             arrived=lambda package, index: None,
             saw=lambda *words: None,
-            feeder=SimpleNamespace(feeds=lambda peer, digest: peer == "other"),
+            feeder=SimpleNamespace(
+                feeds=lambda peer, digest: peer == "other",
+                push=SimpleNamespace(below=lambda peer, digest: peer == "feeder"),
+            ),
         )
+        self.words: list[tuple[str, Round]] = []
         server = SimpleNamespace(
-            held=lambda package: self.held, package=lambda digest: self.package, uplink=uplink
+            held=lambda package: self.held,
+            package=lambda digest: self.package,
+            uplink=uplink,
+            goes_round=lambda link, digest, word: self.words.append((link.peer, word)),
         )
         fetcher = SimpleNamespace(
             feeds=SimpleNamespace(
@@ -303,6 +310,19 @@ class RingTests(SynchronousTestCase):
         more = (1 << ahead) - 1 << len(self.held)
         self.spread.have_told(cast(ILink, self.other), self.package.sha256, Bits(more), Bits())
         self.spread.goes_round(cast(ILink, self.other), self.package.sha256, Round.INSTEAD)
+
+    def test_not_below(self) -> None:
+        """Who wants what comes along trees, and is not below us, hears that it does not go round."""
+        self.pushed = True
+        for link in (self.feeder, self.other):
+            self.spread.goes_round(cast(ILink, link), self.package.sha256, Round.WANTED)
+        self.assertEqual(self.words, [("feeder", Round.WANTED)])
+        self.assertEqual((self.feeder.words, self.other.words), ([], [Round.OVER]))
+
+    def test_enough(self) -> None:
+        """Who wants no more of it by itself is heard: whether it stands below us or will not."""
+        self.spread.goes_round(cast(ILink, self.other), self.package.sha256, Round.ENOUGH)
+        self.assertEqual(self.words, [("other", Round.ENOUGH)])
 
     def test_invited(self) -> None:
         """Who is ahead may feed us from now on; it hears first what is here, and need not be sent again."""

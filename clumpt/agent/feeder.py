@@ -116,7 +116,7 @@ class Feeder:
     def end(self, digest: Digest) -> bool:
         """A package is to be offered from now on; did it go round until now?"""
         offers = self._offers.get(digest)
-        if offers is None or offers.ring.over:
+        if offers is None or offers.ring.over or self.push.pushes(digest):
             return False
         went, eaters = offers.ring.goes, list(offers.ring.eaters)
         offers.ring.end()

@@ -98,6 +98,9 @@ class Feeds:
         """C{peer} pushes what a tree carries, from now on."""
         digest, links = package.sha256, self._links()
         self._feedings.pop(digest, None)
+        if digest not in self._pushed:
+            # Who stands in no tree, and asked us to be fed, need not wait for that.
+            self._stop(digest)
         pushed = self._pushed.setdefault(digest, Pushed(package.pieces.count))
         former = pushed.turn(tree, peer, self._clock.seconds())
         if former is not None and former in links:

@@ -238,15 +238,19 @@ class Spread:
     def goes_round(self, link: ILink, digest: Digest, word: Round) -> None:
         """C{link} says how a package goes round between us."""
         known, feeds = self._known.get(link.peer), self._fetcher.feeds
+        feeder = self._server.uplink.feeder
         if known is not None and self._server.package(digest) is None:
             known.wish(digest, word)
         match word:
-            case Round.WANTED:
+            case Round.WANTED if feeds.pushes(digest) and not feeder.push.below(link.peer, digest):
+                # It is in none of the trees, or not below us: it need not wait for what does not go round.
+                link.feed(digest, Round.OVER, 0)
+            case Round.WANTED | Round.ENOUGH:
                 self._server.goes_round(link, digest, word)
             case Round.OVER:
                 feeds.end(digest)
             case Round.WITHOUT:
-                feeds.left_out(link.peer, digest, self._server.uplink.feeder.feeds(link.peer, digest))
+                feeds.left_out(link.peer, digest, feeder.feeds(link.peer, digest))
             case Round.INSTEAD if known is not None and (package := self._server.package(digest)):
                 self._invited(known, package)
 

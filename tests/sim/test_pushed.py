@@ -53,7 +53,12 @@ class PushedTests(ClusterTestCase):
         self.assertLess(others[-1], 1.25 * swarm.fluid + 2.0)
 
     def test_modest(self) -> None:
-        """Who does not pass on as fast as things come stands nowhere, and gets it all the same."""
+        """
+        Who does not pass on as fast as things come stands nowhere, and gets it all the same.
+
+        As the others have to give it to a third more, this takes longer: 1.33 times the fluid limit at least.
+        Measured, with four seeds: 1.43 to 1.54, and 2.17 to 2.26 for those who stand nowhere.
+        """
         swarm = Swarm(*CASE)
 
         def limit(swarm: Swarm) -> None:
@@ -63,4 +68,6 @@ class PushedTests(ClusterTestCase):
 
         swarm.run(before=limit)
         self.assertEqual(len(swarm.finished), 40)
-        self.assertLess(max(swarm.finished.values()), 4 * swarm.fluid)
+        self.assertLess(max(swarm.finished.values()), 2.5 * swarm.fluid)
+        fast = sorted(swarm.finished.values())[:30]
+        self.assertLess(fast[-1], 1.8 * swarm.fluid)
