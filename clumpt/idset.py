@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
+from math import inf
 
 from attrs import field, frozen
 
@@ -48,7 +49,8 @@ class IdSet:
         return cls([(1, last)] if last > 0 else ())
 
     def __contains__(self, one: int) -> bool:
-        at = bisect_right(self.ranges, one, key=lambda each: each[0])
+        # Of pairs that begin alike this is the last: so it stands right behind the range that may have it.
+        at = bisect_right(self.ranges, (one, inf))
         return at > 0 and one <= self.ranges[at - 1][1]
 
     def __iter__(self) -> Iterator[int]:
@@ -58,13 +60,18 @@ class IdSet:
     def __len__(self) -> int:
         return sum(last - first + 1 for first, last in self.ranges)
 
+    def __bool__(self) -> bool:
+        return bool(self.ranges)
+
     def __or__(self, other: IdSet) -> IdSet:
-        if not other.ranges:
+        if not other.ranges or self.ranges == other.ranges:
             return self
-        return IdSet((*self.ranges, *other.ranges))
+        return IdSet(self.ranges + other.ranges) if self.ranges else other
 
     def __sub__(self, other: IdSet) -> IdSet:
-        if not (self.ranges and other.ranges):
+        if not self.ranges or not other.ranges or other.last < self.ranges[0][0]:
+            return self
+        if other.ranges[0][0] > self.last:
             return self
         left: list[Range] = []
         for first, last in self.ranges:
