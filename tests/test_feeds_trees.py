@@ -71,6 +71,19 @@ class FeedsTests(SynchronousTestCase):
         self.feeds.branched(B, PACKAGE, 1)
         self.assertEqual(self.said, self.over)
 
+    def test_stands_aside(self) -> None:
+        """Who stands in no tree asks by itself from then on, whatever is said later of the ring."""
+        self.feeds = Feeds(self.clock, dict, lambda package: [C], lambda peer: False, lambda digest: False)
+        self.feeds.let_come(PACKAGE, self.swarm)
+        self.assertEqual((self.swarm.comes, self.swarm.unoffered), (ALL, False))
+        self.feeds.stand_aside(DIGEST)
+        self.feeds.end(DIGEST)
+        self.feeds.let_come(PACKAGE, self.swarm)
+        self.assertEqual((self.swarm.comes, self.swarm.unoffered), (NONE, True))
+        self.feeds.forget(DIGEST)
+        self.feeds.refresh(DIGEST, self.swarm)
+        self.assertFalse(self.swarm.unoffered)
+
     def test_ring_before(self) -> None:
         """If the ring was asked before, nothing is waited for from there."""
         self.feeds.let_come(PACKAGE, self.swarm)

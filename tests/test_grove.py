@@ -36,7 +36,7 @@ class GroveTests(SynchronousTestCase):
         self.packages: dict[Digest, Package] = {PACKAGE.sha256: PACKAGE}
         self.held, self.wants = NONE, True
         self.feeds = SimpleNamespace(
-            choosy=False, modest=False, end=lambda digest: self.done.append(("over", digest))
+            choosy=False, modest=False, stand_aside=lambda digest: self.done.append(("aside", digest))
         )
         push = SimpleNamespace(grow=lambda package, part: self.done.append(("below", package, part)))
         server: Any = SimpleNamespace(
@@ -161,7 +161,7 @@ class GroveTests(SynchronousTestCase):
                 setattr(self.feeds, reason, True)
                 self.done.clear()
                 self.hear()
-                self.assertEqual(self.done, [(A, PACKAGE.sha256, Round.ENOUGH), ("over", PACKAGE.sha256)])
+                self.assertEqual(self.done, [(A, PACKAGE.sha256, Round.ENOUGH), ("aside", PACKAGE.sha256)])
                 setattr(self.feeds, reason, False)
 
     def test_endless(self) -> None:

@@ -42,6 +42,14 @@ class SwarmTests(SynchronousTestCase):
         self.assertEqual(len({ask.index for ask in asks}), len(asks))
         self.assertEqual(len(asks), min(IN_FLIGHT, 3 * PER_PEER))
 
+    def test_unoffered(self) -> None:
+        """What nobody offers is asked for at once; else offers are waited for."""
+        swarm = Swarm(40, Random(1))
+        swarm.learn(A, Bits.full(40))
+        self.assertEqual(list(swarm.asks(0)), [])
+        swarm.unoffered = True
+        self.assertEqual(len(list(swarm.asks(0))), PER_PEER)
+
     def test_only_what_they_hold(self) -> None:
         """A peer is asked only for what it holds."""
         swarm = self.swarm()

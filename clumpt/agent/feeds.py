@@ -51,8 +51,9 @@ class Feeds:
     _feedings: dict[Digest, tuple[Package, Feeding]] = field(factory=dict, init=False)
     #: Packages that come along trees.
     _pushed: dict[Digest, Pushed] = field(factory=dict, init=False)
-    #: Packages that do not go round any more, or never did, as it matters what comes when.
-    _over: dict[Digest, None] = field(factory=dict, init=False)
+    #: Packages that do not go round any more, or never did, as it matters what comes when; are they pushed
+    #: along trees, in which we do not stand?
+    _over: dict[Digest, bool] = field(factory=dict, init=False)
     #: Packages that go round without us, and when something came last; None if we need not wait any more.
     _without: dict[Digest, float | None] = field(factory=dict, init=False)
     #: Pieces that nobody wants, by who sent them.
@@ -106,6 +107,11 @@ class Feeds:
         if former is not None and former in links:
             links[former].feed(digest, Round.ENOUGH, 0)
 
+    def stand_aside(self, digest: Digest) -> None:
+        """A package is pushed along trees; we stand in none, and it is not offered."""
+        self.end(digest)
+        self._over[digest] = True
+
     def _ask_above(self, package: Package) -> None:
         pushed = self._pushed[package.sha256]
         for peer in pushed.above:
@@ -127,6 +133,7 @@ class Feeds:
 
     def refresh(self, digest: Digest, swarm: Swarm) -> None:
         """Time has passed: which of the pieces come by themselves?"""
+        swarm.unoffered = self._over.get(digest, False)
         if self.waits(digest):
             swarm.comes = Bits.full(swarm.count)
         elif digest in self._pushed:
@@ -259,7 +266,7 @@ class Feeds:
             self._stop(digest)
 
     def _remember(self, digest: Digest) -> None:
-        self._over[digest] = None
+        self._over.setdefault(digest, False)
         if len(self._over) > REMEMBERED:
             del self._over[next(iter(self._over))]
 

@@ -47,8 +47,7 @@ class Grove:
         package, feeds = self._server.package(digest), self._fetcher.feeds
         if feeds.choosy or feeds.modest:
             link.feed(digest, Round.ENOUGH, 0)
-            # Nor does it go round.
-            feeds.end(digest)
+            feeds.stand_aside(digest)
         elif package is not None and (self._fetcher.wants(digest) or self._whole(package)):
             self._take(link, package, branch)
         else:

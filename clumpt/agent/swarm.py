@@ -79,6 +79,7 @@ class Swarm:
     @ivar held: the verified pieces here.
     @ivar near: where peers stand, None if it does not matter.
     @ivar comes: the pieces that come by themselves, and need not be asked for.
+    @ivar unoffered: is it passed on without offers to those who do not stand in a tree, as we do not?
     @ivar spoilers: peers that sent a wrong piece of it.
     """
 
@@ -87,6 +88,7 @@ class Swarm:
     held: Bits = Bits()
     near: Near | None = None
     comes: Bits = field(default=NONE, init=False)
+    unoffered: bool = field(default=False, init=False)
     spoilers: set[PeerName] = field(factory=set, init=False)
     _holders: dict[PeerName, _Holder] = field(factory=dict, init=False)
     #: By how many holders each piece is held.
@@ -245,7 +247,8 @@ class Swarm:
             self._fed = now
         # What little is missing in the end is not worth waiting for.
         little = self.count - len(self.held) <= LITTLE
-        quiet = bool(self._left) and (little or bool(self.comes) or now - self._fed >= QUIET)
+        silent = self.unoffered or bool(self.comes) or now - self._fed >= QUIET
+        quiet = bool(self._left) and (little or silent)
         if not quiet and now < self._look_at:
             return
         self._look_at = now + LOOK

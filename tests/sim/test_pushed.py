@@ -56,8 +56,8 @@ class PushedTests(ClusterTestCase):
         """
         Who does not pass on as fast as things come stands nowhere, and gets it all the same.
 
-        As the others have to give it to a third more, this takes longer: 1.33 times the fluid limit at least.
-        Measured, with four seeds: 1.43 to 1.54, and 2.17 to 2.26 for those who stand nowhere.
+        As thirty and the submitter have to give it to forty, this takes 1.29 times the fluid limit at least.
+        Measured, with four seeds: 1.62 to 1.70, who stands nowhere as soon as the others.
         """
         swarm = Swarm(*CASE)
 
@@ -68,6 +68,4 @@ class PushedTests(ClusterTestCase):
 
         swarm.run(before=limit)
         self.assertEqual(len(swarm.finished), 40)
-        self.assertLess(max(swarm.finished.values()), 2.5 * swarm.fluid)
-        fast = sorted(swarm.finished.values())[:30]
-        self.assertLess(fast[-1], 1.8 * swarm.fluid)
+        self.assertLess(swarm.ratio, 1.85)
