@@ -69,9 +69,8 @@ class IdSet:
         return IdSet(self.ranges + other.ranges) if self.ranges else other
 
     def __sub__(self, other: IdSet) -> IdSet:
-        if not self.ranges or not other.ranges or other.last < self.ranges[0][0]:
-            return self
-        if other.ranges[0][0] > self.last:
+        mine, theirs = self.ranges, other.ranges
+        if not (mine and theirs) or other.last < mine[0][0] or self.last < theirs[0][0]:
             return self
         left: list[Range] = []
         for first, last in self.ranges:
