@@ -74,7 +74,7 @@ class Case:
     @property
     def package(self) -> Package:
         """What spreads; nobody looks at its bytes."""
-        pieces = Pieces(self.size, self.piece or piece_size(self.size), Digest("0" * 64))
+        pieces = Pieces(self.size, self.piece or piece_size(self.size, self.peers), Digest("0" * 64))
         return Package("a", "1", "all", "a.deb", Digest("1" * 64), pieces)
 
 

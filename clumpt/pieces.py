@@ -27,6 +27,8 @@ LARGEST = 16 * 1024 * 1024
 SMALL = 64 * 1024
 #: The most pieces that a package is cut into, unless they would be too large; of 64 KiB; of smaller ones.
 ENOUGH, SOME, FEW = 640, 320, 160
+#: For so many peers pieces are half as large: what a piece takes counts once for each step on its way.
+MANY = 2048
 #: No package has more pieces than this, so a hash list fits one control frame.
 MOST = 1024
 HASH = 32
@@ -55,13 +57,15 @@ def digest_of(data: bytes) -> Digest:
     return Digest(sha256(data).hexdigest())
 
 
-def piece_size(size: int) -> int:
+def piece_size(size: int, peers: int = 0) -> int:
     """
     The size of the pieces for a package of C{size} bytes: a power of two from
     16 KiB to 16 MiB that gives at most 640 pieces, of small ones fewer: small
     pieces spread best, but each costs work, the more the more come in a second.
     What fits one control frame is one piece: there, only the time to
     the first byte matters.
+
+    @param peers: for how many it is; for 2048 and more it is half of that, if 1024 pieces are enough then.
     """
     if size <= SMALL:
         return SMALL
@@ -70,7 +74,8 @@ def piece_size(size: int) -> int:
         wanted *= 2
     if wanted * MOST < size:
         raise ValueError(f"a package of {size} bytes is too large: at most {LARGEST * MOST}")
-    return wanted
+    fine = peers >= MANY and wanted > SMALLEST and wanted // 2 * MOST >= size
+    return wanted // 2 if fine else wanted
 
 
 def _enough(size: int) -> int:

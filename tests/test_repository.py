@@ -303,6 +303,30 @@ class FileTests(OnDisk, SynchronousTestCase):
         self.assertTrue(self.successResultOf(self.repository.check(self.package.sha256)))
         self.assertEqual(listed.read_bytes(), sound)
 
+    def test_lost_hashes_of_another_cut(self) -> None:
+        """How it was cut nobody knows until it is asked for; then the list is made once more, once."""
+        package, raw = package_of(self.data, 2 * SMALLEST)
+        self.successResultOf(self.repository.add_file(self.source, package))
+        listed = self.root / layout.hashes(package.sha256)
+        sound = listed.read_bytes()
+        for lose in (self.lose_at_start, self.lose_while_checked):
+            listed.unlink()
+            lose(package)
+            self.assertNotEqual(listed.read_bytes(), sound)
+            self.assertIsNone(self.repository.hashes(package))
+            self.assertEqual((self.repository.hashes(package), listed.read_bytes()), (raw, sound))
+            self.assertEqual(self.repository.held(package), Bits.full(package.pieces.count))
+            # Who has it cut in another way does not get it.
+            self.assertIsNone(self.repository.hashes(self.package))
+            self.assertEqual(listed.read_bytes(), sound)
+
+    def lose_at_start(self, package: Package) -> None:
+        self.repository = self.restart()
+
+    def lose_while_checked(self, package: Package) -> None:
+        self.repository._lists.clear()
+        self.assertTrue(self.successResultOf(self.repository.check(package.sha256)))
+
     def test_vanished(self) -> None:
         """A package that somebody removed is not here any more."""
         self.successResultOf(self.repository.add_file(self.source, self.package))

@@ -11,13 +11,14 @@ from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
+from clumpt import pieces
 from clumpt.apps.oneshot import Status
 from clumpt.apps.screen import Screen
 from clumpt.apps.submit import Options
 from clumpt.apps.verbs import words as words_of_verbs
 from clumpt.errors import BadInput, ClumptError, DirectoryUnavailable, NothingMatched
 from clumpt.model import Action, Failure, GroupName, PeerName, State
-from clumpt.pieces import digest_of
+from clumpt.pieces import digest_of, piece_size
 from clumpt.provenance import Provenance
 from clumpt.testing.keys import signer
 from clumpt.testing.memory_directory import MemoryDirectory
@@ -137,6 +138,22 @@ class InstallTests(VerbCase):
         self.assertEqual(self.clumpt("seed", 1, self.file), Status.DONE)
         self.assertEqual(list(self.cluster.updates()), [1])
         self.assertEqual(sum(bool(peer.holds) for peer in self.cluster.peers.values()), 2)
+
+    def test_many(self) -> None:
+        """For very many peers it is cut smaller, once it is known for how many; and seeded as it was cut."""
+        self.file = package_file(self.mktemp(), data=b"x" * 3_000_000)
+        self.patch(pieces, "MANY", 3)
+        self.test_nobody_reached()
+        (package,) = self.cluster.updates()[1].update.packages
+        self.assertEqual((piece_size(package.size), package.pieces.size), (32 * 1024, 16 * 1024))
+        self.patch(pieces, "MANY", 4)
+        for peer in self.cluster.peers.values():
+            peer.up = True
+        self.assertEqual(self.clumpt("seed", 1, self.file), Status.DONE)
+        self.assertEqual(sum(bool(peer.holds) for peer in self.cluster.peers.values()), 2)
+        self.assertEqual(self.clumpt(self.file, "-g", "all", "-y"), Status.DONE)
+        (package,) = self.cluster.updates()[2].update.packages
+        self.assertEqual(package.pieces.size, 32 * 1024)
 
     def test_dry_run(self) -> None:
         """A dry run shows everything, and does nothing."""

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from clumpt.errors import BadDocument
 from clumpt.idset import IdSet
 from clumpt.model import Address
-from clumpt.pieces import MOST, Bits, HashList, Pieces, digest_of, piece_size
+from clumpt.pieces import MANY, MOST, Bits, HashList, Pieces, digest_of, piece_size
 
 ids = st.sets(st.integers(1, 40))
 
@@ -45,14 +45,26 @@ class IdSetTests(SynchronousTestCase):
 class PiecesTests(SynchronousTestCase):
     """How packages are cut."""
 
-    @given(st.integers(0, 16 * 1024**3))
-    def test_whole(self, total: int) -> None:
-        """The pieces of any package add up to it, and are never too many."""
-        pieces = Pieces(total, piece_size(total), digest_of(b""))
+    @given(st.integers(0, 16 * 1024**3), st.integers(0, 2 * MANY))
+    def test_whole(self, total: int, peers: int) -> None:
+        """The pieces of any package for anybody add up to it, and are never too many."""
+        pieces = Pieces(total, piece_size(total, peers), digest_of(b""))
         self.assertLessEqual(pieces.count, MOST)
         if pieces.count:
             last = pieces.count - 1
             self.assertEqual(pieces.offset(last) + pieces.length(last), total)
+
+    def test_many_peers(self) -> None:
+        """For thousands of peers pieces are smaller, unless they would be too many."""
+        for total, few, many in (
+            (20_000, 64, 64),
+            (500_000, 16, 16),
+            (20_000_000, 64, 32),
+            (40_000_000, 128, 64),
+            (600 * 1024 * 1024, 1024, 1024),
+        ):
+            sizes = [piece_size(total, peers) // 1024 for peers in (MANY - 1, MANY)]
+            self.assertEqual(sizes, [few, many], total)
 
     @given(st.binary(max_size=100_000))
     def test_blame(self, data: bytes) -> None:

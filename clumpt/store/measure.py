@@ -52,9 +52,11 @@ def reader(file: BinaryIO) -> Read:
     return read
 
 
-def measure(path: Path) -> tuple[Digest, Pieces, bytes]:
+def measure(path: Path, sized: Callable[[int], int] = piece_size) -> tuple[Digest, Pieces, bytes]:
     """
     The digest of a local file, how it is cut, and the raw hashes of its pieces.
+
+    @param sized: gives the size of the pieces of so many bytes; raises ValueError for too many.
 
     Reads the whole file once: call it in a thread.  Raises L{BadInput} if the file cannot be read, is too
     large, or changes meanwhile.
@@ -62,7 +64,7 @@ def measure(path: Path) -> tuple[Digest, Pieces, bytes]:
     try:
         with path.open("rb") as file:
             total = file.seek(0, 2)
-            size = piece_size(total)
+            size = sized(total)
             digest, raw = cut(reader(file), total, size)
             if file.seek(0, 2) != total:
                 raise BadInput(f"{path} changed while it was read; wait until it is complete")

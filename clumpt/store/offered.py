@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from attrs import define, field, frozen
@@ -13,7 +13,7 @@ from zope.interface import implementer
 from clumpt.errors import BadInput
 from clumpt.interfaces import IPieces
 from clumpt.model import Package
-from clumpt.pieces import Bits, Digest, HashList, Pieces
+from clumpt.pieces import Bits, Digest, HashList, Pieces, piece_size
 from clumpt.store.measure import measure
 
 
@@ -36,9 +36,11 @@ class Offered:
 
     _offers: dict[Digest, _Offer] = field(factory=dict, init=False)
 
-    def offer(self, path: Path) -> tuple[Digest, Pieces]:
+    def offer(self, path: Path, sized: Callable[[int], int] = piece_size) -> tuple[Digest, Pieces]:
         """
         Offer the file at C{path} from now on; returns its digest and how it is cut.
+
+        @param sized: see L{measure}.
 
         Reads the whole file once: call it in a thread.  Raises L{BadInput} if it cannot be read, is empty or
         too large, or changes meanwhile.
@@ -46,7 +48,7 @@ class Offered:
         handle = _opened(path)
         try:
             # By the handle, so that what was measured is what is given away.
-            digest, pieces, raw = measure(Path(f"/dev/fd/{handle}"))
+            digest, pieces, raw = measure(Path(f"/dev/fd/{handle}"), sized)
             if not pieces.total:
                 raise BadInput("it is empty")
         except BadInput as wrong:

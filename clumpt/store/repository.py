@@ -11,11 +11,11 @@ from twisted.internet.defer import Deferred, DeferredLock, DeferredSemaphore
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from clumpt.aio import deferred
+from clumpt.aio import deferred, unattended
 from clumpt.errors import ClumptError, Damaged, NotHere, StoreFull
 from clumpt.interfaces import IRepository, IStorage
 from clumpt.model import Package
-from clumpt.pieces import Bits, Digest, HashList, Pieces
+from clumpt.pieces import SMALL, Bits, Digest, HashList, Pieces
 from clumpt.store import keeping, layout
 from clumpt.store.assembly import Assembly
 from clumpt.store.scan import Found, scan
@@ -143,6 +143,8 @@ class FileRepository:
             total = self._found.whole.get(digest)
             if total is None:
                 return False
+            if total > SMALL and keeping.load_list(self._storage, digest) is None:
+                self._found.guessed.add(digest)
             if not await self._in_thread(keeping.recheck, self._storage, digest, total):
                 self._quarantine(digest)
             return self.holds(digest)
@@ -280,7 +282,22 @@ class FileRepository:
                 del self._lists[next(iter(self._lists))]
             self._lists[digest] = kept
         pieces, listed = self._lists[digest]
+        if pieces != package.pieces and digest in self._found.guessed:
+            unattended(self._list_anew(package), self.log, "making the hashes of pieces anew")
         return listed if pieces == package.pieces else None
+
+    @deferred
+    async def _list_anew(self, package: Package) -> None:
+        """Its hashes were lost, and are made as it is cut, which was not known before: once."""
+        digest, pieces = package.sha256, package.pieces
+        self._found.guessed.discard(digest)
+        await self._turn.acquire()
+        try:
+            if self.holds(digest):
+                await self._in_thread(keeping.relist, self._storage, digest, pieces.total, pieces.size)
+                self._lists.pop(digest, None)
+        finally:
+            self._turn.release()
 
     def _bytes(self, package: Package, index: int) -> bytes | None:
         offset, length = package.pieces.offset(index), package.pieces.length(index)

@@ -27,11 +27,13 @@ class Found:
 
     @ivar whole: bytes in each whole package.
     @ivar damaged: bytes in each package that was set aside.
+    @ivar guessed: packages whose hashes were made anew, though nobody knew how they were cut.
     """
 
     whole: dict[Digest, int] = Factory(dict)
     arrivals: dict[Digest, Arrival] = Factory(dict)
     damaged: dict[Digest, int] = Factory(dict)
+    guessed: set[Digest] = Factory(set)
 
 
 def scan(storage: IStorage) -> Found:
@@ -64,18 +66,19 @@ def _scan_shelf(storage: IStorage, shelf: str, found: Found) -> None:
         if digest is None or not digest.startswith(shelf):
             continue
         total = storage.size(layout.whole(digest)) or 0
-        if _fits(storage, digest, total):
+        if _fits(storage, digest, total, found):
             found.whole[digest] = total
         else:
             storage.rename(layout.whole(digest), layout.damaged(digest))
 
 
-def _fits(storage: IStorage, digest: Digest, total: int) -> bool:
+def _fits(storage: IStorage, digest: Digest, total: int, found: Found) -> bool:
     """Has the package the size it should have?  Its bytes are hashed when they are used, small ones now."""
     if (kept := load_list(storage, digest)) is not None:
         return kept[0].total == total
     if total <= SMALL:
         return intact(storage, layout.whole(digest), digest, total)
+    found.guessed.add(digest)
     return relist(storage, digest, total, piece_size(total))
 
 

@@ -124,11 +124,15 @@ async def seed(desk: Desk, options: SeedVerbOptions) -> int:
     entry = await desk.entry(options.seq)
     offered = Offered()
     try:
-        known = {package.sha256 for package in entry.update.packages}
+        known = {package.sha256: package for package in entry.update.packages}
         for file in options.files:
-            digest, _ = await desk.in_thread(offered.offer, file)
+            digest, pieces = await desk.in_thread(offered.offer, file)
             if digest not in known:
                 raise BadInput(f"{file} is no file of update {entry.seq}; clumpt info {entry.seq} shows them")
+            signed = known[digest].pieces
+            if pieces != signed:
+                # It was for another number of peers, or another version cut it.
+                await desk.in_thread(offered.offer, file, lambda total, size=signed.size: size)
         plan = await plan_again(desk, entry.update, options["initial"] or 0)
         return await bring(desk, options, plan, entry, offered)
     finally:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.python.usage import UsageError
 
@@ -24,7 +26,7 @@ from clumpt.install.packages import Metadata, any_file, read_package
 from clumpt.kinds import nearest
 from clumpt.model import PACKAGE_WORD, Action, GroupName, Interrupted, Package, PeerName
 from clumpt.order import Order
-from clumpt.pieces import Digest
+from clumpt.pieces import Digest, piece_size
 from clumpt.store.offered import Offered
 
 #: Who can install what the first of them can.
@@ -144,6 +146,10 @@ async def install(desk: Desk, options: InstallOptions) -> int:
         action = Action.INSTALL if packages else Action.RUN
         order = await options.order(desk, action, installer, packages=packages)
         plan = await make_plan(desk, order, options["initial"] or 0)
+        peers = len(plan.targets)
+        if any(piece_size(package.size, peers) != package.pieces.size for package in packages):
+            packages = await offer(desk, offered, options.files, found, peers)
+            plan = evolve(plan, order=evolve(order, packages=packages))
         return await carry_out(desk, options, plan, offered)
     finally:
         offered.withdraw()
@@ -170,12 +176,12 @@ def check_formats(installer: str, files: Sequence[Path], found: Sequence[Metadat
 
 @deferred
 async def offer(
-    desk: Desk, offered: Offered, files: Sequence[Path], found: Sequence[Metadata]
+    desk: Desk, offered: Offered, files: Sequence[Path], found: Sequence[Metadata], peers: int = 0
 ) -> tuple[Package, ...]:
-    """Measure C{files} and offer them; fires with the packages in their order."""
+    """Measure C{files} and offer them, to so many peers; fires with the packages in their order."""
     packages: dict[Digest, Package] = {}
     for file, metadata in zip(files, found, strict=True):
-        digest, pieces = await desk.in_thread(offered.offer, file)
+        digest, pieces = await desk.in_thread(offered.offer, file, partial(piece_size, peers=peers))
         if digest in packages:
             raise BadInput(f"{file} is the same as {packages[digest].file}; name it once")
         packages[digest] = Package(metadata.name, metadata.version, metadata.arch, file.name, digest, pieces)
