@@ -41,6 +41,7 @@ class Link:
         self.heard = float("inf")
         self.asked: list[Deferred[bytes]] = []
         self.taken_back = 0
+        self.declined: list[int] = []
         self.said: list[Seq] = []
 
     def piece(self, digest: str, index: int, length: int) -> Deferred[bytes]:
@@ -50,6 +51,9 @@ class Link:
 
         self.asked.append(Deferred(cancelled))
         return self.asked[-1]
+
+    def decline(self, digest: str, index: int) -> None:
+        self.declined.append(index)
 
     def notify(self, news: Any, holding: Any) -> None:
         self.said += holding
@@ -96,6 +100,11 @@ class AskingTests(SynchronousTestCase):
         """How often the teller and the holder were asked."""
         return len(self.links[TELLER].asked), len(self.links[HOLDER].asked)
 
+    @property
+    def declined(self) -> list[int]:
+        """What was declined, though nobody offered it."""
+        return [index for link in self.links.values() for index in link.declined]
+
     def expect(self, peer: PeerName) -> None:
         """C{peer} tells of the update."""
         self.fetcher.expect(peer, self.package.sha256)
@@ -133,6 +142,8 @@ class AskingTests(SynchronousTestCase):
         self.expect(TELLER)
         self.links[TELLER].asked[0].errback(NotHere("no"))
         self.assertEqual((self.vain, self.asked), ([], (1, 0)))
+        self.expect(HOLDER)
+        self.assertEqual((self.asked, self.declined), ((1, 0), []))
         self.holds(HOLDER)
         self.links[HOLDER].asked[0].errback(NotHere("no"))
         self.assertEqual((self.vain, self.asked), ([HOLDER], (1, 1)))

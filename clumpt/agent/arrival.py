@@ -57,10 +57,10 @@ class Arrival:
         """
         C{peer} told of it: so it has it, or is about to; is it to be asked, if it is one piece?
 
-        Not if somebody was asked.  Who is asked heard of it before us, and asks whom it heard it from: so
-        nobody waits for each other.
+        Not if somebody was asked, even in vain.  Who is asked heard of it before us, and asks whom it heard
+        it from: so nobody waits for each other.
         """
-        if self.package.pieces.count > 1 or self.finishing or self.open:
+        if self.package.pieces.count > 1 or self.finishing or self.open or self.teller is not None:
             return False
         self.teller = peer
         self.swarm.offered(peer, 0, now)
