@@ -353,7 +353,7 @@ class IJournal(Interface):
         """
 
     def set_reported(changes: int) -> None:
-        """The directory knows the first C{changes} changes."""
+        """The directory knows the first C{changes} changes; a power loss may take that back."""
 
     def close() -> None:
         """Let go of the files."""

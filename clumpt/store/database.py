@@ -159,17 +159,9 @@ def transaction(connection: sqlite3.Connection, step: Step) -> Iterator[None]:
     step("committed")
 
 
-@contextmanager
-def waiting(connection: sqlite3.Connection, durable: bool) -> Iterator[None]:
-    """Transactions within wait for the disk, or do not: a lost power then takes the last of them."""
-    if durable:
-        yield
-        return
-    connection.execute("PRAGMA synchronous=NORMAL")
-    try:
-        yield
-    finally:
-        connection.execute("PRAGMA synchronous=FULL")
+def wait_for_disk(connection: sqlite3.Connection, waits: bool) -> None:
+    """From now on transactions wait for the disk, or do not: a lost power then takes the last of them."""
+    connection.execute(f"PRAGMA synchronous={'FULL' if waits else 'NORMAL'}")
 
 
 def set_aside(path: Path) -> Path:

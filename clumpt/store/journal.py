@@ -15,7 +15,7 @@ from zope.interface import implementer
 from clumpt.errors import Conflict, Damaged, IdentityError
 from clumpt.interfaces import IJournal
 from clumpt.model import Entry, Outcome, PeerName, Record, Seq, State
-from clumpt.store.database import DAMAGED, Unsound, connect, lock, said, set_aside, transaction, waiting
+from clumpt.store.database import DAMAGED, Unsound, connect, lock, said, set_aside, transaction, wait_for_disk
 from clumpt.store.storage import Step, no_step
 
 #: Lines of history that are kept.
@@ -33,6 +33,8 @@ class SqliteJournal:
     _connection: sqlite3.Connection
     _lock: int
     _step: Step = no_step
+    #: Do changes wait for the disk now?
+    _waits: bool = field(default=True, init=False)
     #: Why this journal must not be used any more.
     _broken: str = field(default="", init=False)
 
@@ -199,7 +201,7 @@ class SqliteJournal:
 
     def set_reported(self, changes: int) -> None:
         """The directory knows the first C{changes} changes."""
-        with self._writing() as db:
+        with self._writing(lazily=True) as db:
             db.execute("UPDATE counters SET reported = ?", (changes,))
 
     @contextmanager
@@ -222,12 +224,12 @@ class SqliteJournal:
 
         @param lazily: it may be lost when power is, and becomes durable with the next one that may not.
         """
-        with (
-            self._using() as connection,
-            waiting(connection, not lazily),
-            transaction(connection, self._step),
-        ):
-            yield connection
+        with self._using() as connection:
+            if lazily is self._waits:
+                wait_for_disk(connection, not lazily)
+                self._waits = not lazily
+            with transaction(connection, self._step):
+                yield connection
 
     def _rows(self, statement: str, *values: Any) -> list[Any]:
         with self._using() as connection:

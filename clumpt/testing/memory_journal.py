@@ -153,7 +153,7 @@ class MemoryJournal:
 
     def set_reported(self, changes: int) -> None:
         """The directory knows the first C{changes} changes."""
-        self._log("reported", changes)
+        self._log("reported", changes, lazily=True)
 
     def _log(self, name: str, *arguments: Any, lazily: bool = False) -> None:
         """Write a change down, then make it; C{lazily} if a power loss may take it."""

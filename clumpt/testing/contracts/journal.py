@@ -196,9 +196,9 @@ class JournalContract(Base):
 
     def test_durable(self) -> None:
         """All that was recorded is there after the process was killed."""
+        self.journal.set_reported(2)
         self.journal.intend(2)
         self.journal.settle(3, FAILED, 3.5)
-        self.journal.set_reported(2)
         journal = self.restart(self.journal)
         self.assertEqual(list(journal.entries()), [entry(seq).envelope for seq in (1, 2, 3)])
         self.assertEqual(dict(journal.states()), {1: State.KNOWN, 2: State.INTENT, 3: State.FAILED})
