@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from random import Random
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,20 +12,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.answers import Answers
 from clumpt.agent.arrival import AWHILE
-from clumpt.agent.feeds import Feeds
 from clumpt.agent.fetch import Fetcher
-from clumpt.agent.fresh import Fresh
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.job import Agenda
 from clumpt.agent.news import GATHER, SOON
-from clumpt.agent.rate import Bucket
 from clumpt.agent.serve import Server
 from clumpt.agent.spread import Spread
 from clumpt.errors import NotHere
-from clumpt.interfaces import ILink, IRepository
+from clumpt.interfaces import ILink
 from clumpt.model import PeerName, Seq
 from clumpt.pieces import Bits
-from clumpt.provenance import Origin
+from tests.fetching import a_fetcher
 from tests.test_job import entry, package
 
 TELLER, HOLDER = PeerName("teller"), PeerName("holder")
@@ -66,32 +62,11 @@ class AskingTests(SynchronousTestCase):
         self.clock = Clock()
         self.links = {peer: Link(peer) for peer in (TELLER, HOLDER)}
         self.package = package("p")
-        assembly = SimpleNamespace(held=Bits(), needs_hashes=lambda: False, put=lambda index, data: True)
-        repository = SimpleNamespace(assemble=lambda package: assembly, holds=lambda digest: False)
         self.vain: list[PeerName] = []
-
-        def nothing(*words: Any) -> None:
-            pass
-
-        self.fetcher = Fetcher(
-            self.clock,
-            Random(1),
-            cast(IRepository, repository),
-            Bucket(0),
-            lambda: cast(Any, self.links),
-            nothing,
-            nothing,
-            nothing,
-            nothing,
-            nothing,
-            lambda peer: Origin.GROUP,
-            Fresh(),
-            Feeds(Clock(), dict, lambda package: [], lambda peer: False, lambda digest: False),
-            nothing,
-            nothing,
-        )
+        self.fetcher = a_fetcher(self.clock, lambda: self.links, lambda digest: False)
         self.fetcher.suspicions = cast(
-            Any, SimpleNamespace(in_vain=lambda peer, package: self.vain.append(peer), sent=nothing)
+            Any,
+            SimpleNamespace(in_vain=lambda peer, package: self.vain.append(peer), sent=lambda peer: None),
         )
         self.fetcher.want([self.package])
 

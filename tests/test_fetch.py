@@ -12,18 +12,16 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.arrival import AT_ONCE, FEW, SMALL, Arrival
-from clumpt.agent.feeds import UNDER_WAY, Feeds
-from clumpt.agent.fetch import Fetcher
-from clumpt.agent.fresh import Fresh
+from clumpt.agent.feeds import UNDER_WAY
 from clumpt.agent.pauses import Pauses
 from clumpt.agent.rate import Bucket
 from clumpt.agent.serve import Server
 from clumpt.agent.swarm import Swarm
 from clumpt.errors import BadDocument, NotHere
-from clumpt.interfaces import IAssembly, IRepository
+from clumpt.interfaces import IAssembly
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, digest_of
-from clumpt.provenance import Origin
+from tests.fetching import a_fetcher
 from tests.test_job import package
 
 
@@ -37,32 +35,8 @@ class WantTests(SynchronousTestCase):
     """A peer that is linked to nobody yet."""
 
     def setUp(self) -> None:
-        assembly = SimpleNamespace(held=Bits(), needs_hashes=lambda: False)
         self.here: set[str] = set()
-        repository = SimpleNamespace(
-            assemble=lambda package: assembly, holds=lambda digest: digest in self.here
-        )
-
-        def nothing(*words: Any) -> None:
-            pass
-
-        self.fetcher = Fetcher(
-            Clock(),
-            Random(1),
-            cast(IRepository, repository),
-            Bucket(0),
-            dict,
-            nothing,
-            nothing,
-            nothing,
-            nothing,
-            nothing,
-            lambda peer: Origin.GROUP,
-            Fresh(),
-            Feeds(Clock(), dict, lambda package: [], lambda peer: False, lambda digest: False),
-            nothing,
-            nothing,
-        )
+        self.fetcher = a_fetcher(Clock(), dict, lambda digest: digest in self.here)
 
     def test_large(self) -> None:
         """Few large packages arrive at the same time, the first ones first."""
