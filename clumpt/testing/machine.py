@@ -61,7 +61,7 @@ class Machine:
     @ivar slow: seconds that work on the disk may take.
     @ivar suspect: may its disk hold other bytes than were written?
     @ivar peer: the daemon, None while there is none.
-    @ivar kept: what the journal of the last life had promised, at least and at most.
+    @ivar kept: what may be left of the journal of the last life, by what it had promised.
     @ivar told: what the directory last took from it.
     """
 
@@ -102,8 +102,8 @@ class Machine:
         self.kept = ()
         if self.journal is not None:
             # The last result may be lost with the power: the package manager's side has it.
-            surely = self.journal.surely(MemoryDisk(Random(0)))
-            self.kept = (Kept.of(surely), Kept.of(self.journal))
+            left = self.journal.left(lambda: MemoryDisk(Random(0)))
+            self.kept = tuple(map(Kept.of, left))
         self.peer = None
 
     def worker(self, reactor: Any, random: Any) -> Callable[..., Deferred[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -38,7 +38,7 @@ class MemoryJournal:
     lazy: bool = False
     _file: str = "journal"
     _end: int = field(default=0, init=False)
-    #: What a power loss cannot take.
+    #: What a power loss must not take.
     _safe: int = field(default=0, init=False)
     _identity: tuple[str, str] | None = field(default=None, init=False)
     _entries: list[bytes] = field(factory=list, init=False)
@@ -62,10 +62,16 @@ class MemoryJournal:
             getattr(self, f"_do_{name}")(*arguments)
         self._safe = self._end
 
-    def surely(self, scratch: IStorage) -> MemoryJournal:
-        """What is left of it, on another disk, if a power loss takes all that it may."""
-        scratch.write(self._file, 0, self._disk.read(self._file, 0, self._safe))
-        return MemoryJournal(scratch)
+    def left(self, scratch: Callable[[], IStorage]) -> Iterator[MemoryJournal]:
+        """What may be left of it, each on another disk: the first without all that a power loss may take."""
+        log, at = self._disk.read(self._file, 0, self._end), self._safe
+        while True:
+            disk = scratch()
+            disk.write(self._file, 0, log[:at])
+            yield MemoryJournal(disk)
+            if (record := _record(log, at)) is None:
+                return
+            at += 8 + len(record)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -163,8 +169,9 @@ class MemoryJournal:
         self._disk.write(self._file, self._end, whole)
         if not (self.lazy or lazily):
             self._disk.sync(self._file)
-            self._safe = self._end + len(whole)
         self._end += len(whole)
+        if not lazily:
+            self._safe = self._end
         getattr(self, f"_do_{name}")(*arguments)
 
     def _do_identity(self, deployment: str, peer: str) -> None:
