@@ -193,7 +193,7 @@ MUTANTS = (
     Mutant(
         "news are not passed on",
         "clumpt/agent/agent.py",
-        "            self.spread.joined(joined)\n",
+        "            self.spread.joined(joined, sender != DIRECTORY)\n",
         "            pass\n",
         ("tests.sim.test_scale",),
     ),
