@@ -7,6 +7,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet.defer import succeed
 from twisted.internet.task import Clock
 
 from clumpt.agent.feeds import Feeds
@@ -23,7 +24,9 @@ def a_fetcher(clock: Clock, links: Callable[[], Any], holds: Callable[[Digest], 
     def nothing(*words: Any) -> None:
         pass
 
-    assembly = SimpleNamespace(held=Bits(), needs_hashes=lambda: False, put=lambda index, data: True)
+    assembly = SimpleNamespace(
+        held=Bits(), needs_hashes=lambda: False, put=lambda index, data: True, finish=lambda: succeed(None)
+    )
     # Any: nothing else of a repository is used.
     repository: Any = SimpleNamespace(assemble=lambda package: assembly, holds=holds)
     return Fetcher(

@@ -11,13 +11,13 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.answers import Answers
-from clumpt.agent.arrival import AWHILE
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.job import Agenda
 from clumpt.agent.news import GATHER, SOON
 from clumpt.agent.serve import Server
 from clumpt.agent.spread import Spread
+from clumpt.agent.swarm import LATE_AT_LEAST
 from clumpt.errors import NotHere
 from clumpt.interfaces import ILink
 from clumpt.model import PeerName, Seq
@@ -126,20 +126,24 @@ class AskingTests(SynchronousTestCase):
         self.assertEqual(self.asked, (2, 1))
 
     def test_late(self) -> None:
-        """Who told of it has a moment; if others have it by then, one of them is asked instead."""
+        """Who told of it has a moment; if others have it by then, one of them is asked, too."""
         self.expect(TELLER)
         self.holds(HOLDER)
-        self.clock.advance(AWHILE / 2)
+        self.clock.advance(LATE_AT_LEAST / 2)
         self.fetcher.pump()
         self.assertEqual(self.asked, (1, 0))
-        self.clock.advance(AWHILE)
+        self.clock.advance(LATE_AT_LEAST)
         self.fetcher.pump()
-        self.assertEqual((self.asked, self.links[TELLER].taken_back), ((1, 1), 1))
+        self.fetcher.pump()
+        self.assertEqual((self.asked, self.links[TELLER].taken_back, self.vain), ((1, 1), 0, []))
+        # Who always tells first, and never sends anything, is named some day.
+        self.links[HOLDER].asked[0].callback(b"data")
+        self.assertEqual((self.links[TELLER].taken_back, self.vain), (1, [TELLER]))
 
     def test_nobody_else(self) -> None:
         """If nobody else has it, what was asked for is waited for; also if the teller has it by now."""
         self.expect(TELLER)
-        self.clock.advance(2 * AWHILE)
+        self.clock.advance(2 * LATE_AT_LEAST)
         self.fetcher.pump()
         self.holds(TELLER)
         self.fetcher.pump()

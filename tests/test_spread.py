@@ -9,12 +9,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
+from clumpt.agent.holdings import SELDOM, TELL
 from clumpt.agent.job import Agenda
 from clumpt.agent.news import GATHER, SOON, TOLD
 from clumpt.agent.ringed import BEHIND
 from clumpt.agent.serve import Server
 from clumpt.agent.spread import Spread
-from clumpt.agent.tidings import SELDOM, TELL
 from clumpt.interfaces import ILink
 from clumpt.model import PeerName, Seq
 from clumpt.pieces import Bits, Round
@@ -291,7 +291,7 @@ class RingTests(SynchronousTestCase):
         self.clock.pump([0.1] * 10)
         self.assertEqual(self.other.heard, [])
         self.feeders.clear()
-        self.spread.tidings.unrung(self.package.sha256)
+        self.spread.holdings.unrung(self.package.sha256)
         self.assertEqual(self.other.heard, [[*range(18)]])
 
     def test_along_trees(self) -> None:

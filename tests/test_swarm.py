@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.rate import Bucket
-from clumpt.agent.swarm import IN_FLIGHT, KEPT, PER_PEER, QUIET, STALE, Ask, Decline, Swarm
+from clumpt.agent.swarm import IN_FLIGHT, KEPT, LATE_AT_LEAST, PER_PEER, QUIET, STALE, Ask, Decline, Swarm
 from clumpt.idset import IdSet
 from clumpt.model import PeerName
 from clumpt.pieces import Bits
@@ -235,6 +235,18 @@ class SwarmTests(SynchronousTestCase):
         swarm.offered(B, 0, 0)
         self.assertEqual(list(swarm.replies(0)), [Decline(B, 0)])
         self.assertEqual(list(swarm.asks(0)), [Ask(C, 1)])
+
+    def test_late_single(self) -> None:
+        """What is one piece is soon asked of who has it, if it was asked of who has not."""
+        for asked_has_it in (False, True):
+            swarm = Swarm(1, Random(1))
+            swarm.offered(A, 0, 0)
+            self.assertEqual(list(swarm.replies(0)), [Ask(A, 0)])
+            swarm.learn(B, Bits(1))
+            if asked_has_it:
+                swarm.learn(A, Bits(1))
+            self.assertEqual(list(swarm.asks(LATE_AT_LEAST / 2)), [])
+            self.assertEqual(list(swarm.asks(2 * LATE_AT_LEAST)), [] if asked_has_it else [Ask(B, 0)])
 
     def test_late_in_time(self) -> None:
         """Even while other pieces come, one that is late is asked of somebody else, too."""

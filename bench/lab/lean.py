@@ -16,12 +16,12 @@ from typing import Any
 from attrs import define, field
 
 from bench.lab.clock import Clock
+from clumpt.agent.holdings import AT_LEAST, SELDOM, TOGETHER
 from clumpt.agent.news import SOON
 from clumpt.agent.pushed import Pushed
 from clumpt.agent.rate import Bucket
 from clumpt.agent.ring import EAGER
 from clumpt.agent.swarm import Ask, Swarm
-from clumpt.agent.tidings import AT_LEAST, SELDOM, TOGETHER
 from clumpt.agent.uplink import Uplink
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Bits, Digest, Round

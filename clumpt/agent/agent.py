@@ -171,7 +171,7 @@ class Agent:
             self.ring.first,
             self.ring.concerned,
         )
-        feeder.detour = Around(reactor, self._network, self.roster, self.ring, self.spread.tidings.show)
+        feeder.detour = Around(reactor, self._network, self.roster, self.ring, self.spread.holdings.show)
         feeder.push.comes = self.fetcher.feeds.pushes
         Planter(reactor, self._network, feeder.push, self.roster.find, self.spread.announce)
         inventory = Inventory(self.name, self.repository, self.agenda, self.server, self.spread)
@@ -345,7 +345,7 @@ class Agent:
 
     def _unring(self, digest: Digest) -> bool:
         """A package is passed on by offers from now on; did it go round until now?"""
-        self.spread.tidings.unrung(digest)
+        self.spread.holdings.unrung(digest)
         self.fetcher.unring(digest)
         return self.server.uplink.unring(digest)
 

@@ -18,8 +18,6 @@ from clumpt.model import Package, PeerName
 FEW, AT_ONCE, SMALL = 16, 64, 1024 * 1024
 #: Seconds for which a peer that was silent is not asked again of our own accord.
 SHUN = 5.0
-#: Seconds in which who told of a package of one piece should have it, too.
-AWHILE = 0.25
 
 
 @define(eq=False)
@@ -72,16 +70,8 @@ class Arrival:
         swarm = self.swarm
         return not (self.finishing or swarm.holders or swarm.promised or swarm.comes or self.asking)
 
-    def give_up(self, links: Mapping[PeerName, ILink], now: float) -> None:
-        """
-        Who says nothing will not send either, long before it is known that the link is dead.
-
-        Nor need who told of it, and does not have it after a while, if others do.
-        """
-        for ask in self.swarm.overdue(now - AWHILE) if self.teller is not None else ():
-            if ask.peer == self.teller and set(self.swarm.holders) - {ask.peer} and ask in self.open:
-                self.teller = None
-                self.open[ask].cancel()
+    def give_up_silent(self, links: Mapping[PeerName, ILink], now: float) -> None:
+        """Who says nothing will not send either, long before it is known that the link is dead."""
         long_ago = now - self.swarm.patience
         for ask in self.swarm.overdue(long_ago):
             link, answer = links.get(ask.peer), self.open.get(ask)

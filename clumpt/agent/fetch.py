@@ -230,7 +230,7 @@ class Fetcher:
         """Look again at everything on its way: time has passed."""
         self.feeds.look()
         for digest, arrival in list(self._arrivals.items()):
-            arrival.give_up(self._links(), self._reactor.seconds())
+            arrival.give_up_silent(self._links(), self._reactor.seconds())
             self.feeds.let_in(digest, arrival.swarm.complete_holders)
             arrival.barren.clear()
             self._pump(digest)

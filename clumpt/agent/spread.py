@@ -11,12 +11,12 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from clumpt.agent.fetch import Fetcher
 from clumpt.agent.gossip import Gossip
 from clumpt.agent.grove import Grove
+from clumpt.agent.holdings import Holdings
 from clumpt.agent.job import Agenda
 from clumpt.agent.known import Known
 from clumpt.agent.news import News
 from clumpt.agent.ringed import BEHIND
 from clumpt.agent.serve import Server
-from clumpt.agent.tidings import Tidings
 from clumpt.errors import BadDocument
 from clumpt.idset import IdSet
 from clumpt.interfaces import ILink
@@ -52,7 +52,7 @@ class Spread:
     _first: Callable[[Entry, Sequence[PeerName]], Collection[PeerName]]
     _concerned: Callable[[Entry, Iterable[PeerName]], Collection[PeerName]]
     news: News = field(init=False)
-    tidings: Tidings = field(init=False)
+    holdings: Holdings = field(init=False)
     grove: Grove = field(init=False)
     _known: dict[PeerName, Known] = field(factory=dict, init=False)
     _lost: set[Digest] = field(factory=set, init=False)
@@ -69,8 +69,8 @@ class Spread:
             self.submits,
             self._first,
         )
-        self.tidings = Tidings(self._reactor, self._known, self._server, self._fetcher)
-        self.grove = Grove(self._agenda.peer, self._known, self._server, self._fetcher, self.tidings.show)
+        self.holdings = Holdings(self._reactor, self._known, self._server, self._fetcher)
+        self.grove = Grove(self._agenda.peer, self._known, self._server, self._fetcher, self.holdings.show)
 
     def stop(self) -> None:
         """Pass nothing on any more."""
@@ -78,7 +78,7 @@ class Spread:
         self._fetcher.stop()
         self._server.uplink.stop()
         self.news.stop()
-        self.tidings.stop()
+        self.holdings.stop()
         if self._watching is not None and self._watching.active():
             self._watching.cancel()
 
@@ -88,7 +88,7 @@ class Spread:
         known = self._known[link.peer] = Known(link)
         self.news.tell(known, self._gossip.lacking(link.peer, news), list(self._agenda.concerning()))
         for package in self._fetcher.arriving:
-            self.tidings.say(link.peer, package)
+            self.holdings.say(link.peer, package)
             self._fetcher.begun(package)
 
     def unlinked(self, peer: PeerName) -> None:
@@ -183,7 +183,7 @@ class Spread:
             if misled or any(seq in known.unsaid for seq in seqs):
                 known.informed, known.unsaid = known.informed - ids, known.unsaid - ids
             if package.pieces.count > 1 or misled:
-                self.tidings.say(peer, package)
+                self.holdings.say(peer, package)
             if any(seq in known.seqs for seq in seqs):
                 self._fetcher.learn(peer, package.sha256, Bits.full(package.pieces.count))
             elif package.sha256 in known.pieces:
@@ -215,7 +215,7 @@ class Spread:
         self._fetcher.learn(link.peer, digest, bits)
         self._server.uplink.saw(link.peer, package, bits)
         if self._server.held(package).value & ~bits.value or self._fetcher.wants(digest):
-            self.tidings.say(link.peer, package)
+            self.holdings.say(link.peer, package)
 
     def have_told(self, link: ILink, digest: Digest, held: Bits, coming: Bits) -> None:
         """C{link} holds more pieces, and others are on their way to it; raises L{BadDocument}."""
@@ -264,7 +264,7 @@ class Spread:
         ahead = known.pieces.get(digest, NONE).value & ~self._server.held(package).value
         welcome = feeds.turn if ahead.bit_count() >= BEHIND else feeds.humour
         if welcome(known.link.peer, digest):
-            self.tidings.show(known.link.peer, package)
+            self.holdings.show(known.link.peer, package)
             known.link.feed(digest, Round.WANTED, package.pieces.size)
 
     def announce(self, link: ILink, package: Package) -> None:
@@ -273,7 +273,7 @@ class Spread:
         if known is not None:
             entries = [entry for seq in seqs if (entry := self._entry(seq)) is not None]
             self.news.tell(known, self._gossip.lacking(link.peer, entries), seqs)
-            self.tidings.show(link.peer, package)
+            self.holdings.show(link.peer, package)
 
     def fed(self, link: ILink, digest: Digest, index: int, data: bytes) -> None:
         """A piece came by itself; raises L{BadDocument}."""
@@ -282,7 +282,7 @@ class Spread:
     def arrived(self, package: Package, index: int, sender: PeerName) -> None:
         """One more piece is here."""
         if package.pieces.count > 1:
-            self.tidings.arrived(package, index, sender)
+            self.holdings.arrived(package, index, sender)
             return
         # That it is here is all there is to tell, and told when it is safe on the disk.
         self._server.uplink.arrived(package, index)
@@ -334,7 +334,7 @@ class Spread:
         starving = self._fetcher.starving
         for package in starving:
             for peer in list(self._known):
-                self.tidings.say(peer, package)
+                self.holdings.say(peer, package)
         if starving:
             self._widen()
         self.fetch()

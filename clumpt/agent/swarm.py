@@ -11,7 +11,7 @@ peer that sent a wrong piece is not asked again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from random import Random
 
 from attrs import define, field, frozen
@@ -307,17 +307,22 @@ class Swarm:
 
     def _late(self, now: float) -> Ask | None:
         """Who else to ask for a piece that keeps us waiting."""
-        limit = now - max(LATE_AT_LEAST, LATE * self._usual)
         late = [
             index
             for index, asked in self._asked.items()
-            if index not in self.held and max(asked.values()) < limit
+            if index not in self.held and max(asked.values()) < now - self._time_for(index, asked)
         ]
         for peer in self._idle(now) if late else ():
             for index in late:
                 if self._holders[peer].bits >> index & 1 and peer not in self._asked[index]:
                     return Ask(peer, index)
         return None
+
+    def _time_for(self, index: int, asked: Iterable[PeerName]) -> float:
+        """Seconds until a piece is late; what is one piece must not wait for who does not have it itself."""
+        if self.count == 1 and not any(self._holders[peer].bits >> index & 1 for peer in asked):
+            return LATE_AT_LEAST
+        return max(LATE_AT_LEAST, LATE * self._usual)
 
     def _idle(self, now: float) -> list[PeerName]:
         """Who may be asked without an offer, those first that have least to do for us."""

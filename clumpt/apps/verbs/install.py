@@ -146,6 +146,7 @@ async def install(desk: Desk, options: InstallOptions) -> int:
         action = Action.INSTALL if packages else Action.RUN
         order = await options.order(desk, action, installer, packages=packages)
         plan = await make_plan(desk, order, options["initial"] or 0)
+        # For how many it is is known only now: for very many it is cut smaller.
         peers = len(plan.targets)
         if any(piece_size(package.size, peers) != package.pieces.size for package in packages):
             packages = await offer(desk, offered, options.files, found, peers)

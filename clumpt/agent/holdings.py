@@ -26,7 +26,7 @@ REMIND = 0.2
 
 
 @define(eq=False)
-class Tidings:
+class Holdings:
     """
     Tells of the pieces of packages.
 
