@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,6 +19,8 @@ _DAEMON = "from clumpt.apps.scripts import clumptd; clumptd()"
 _LINKED = re.compile(r"linked to (\S+), which")
 #: Seconds for all daemons to start and to be linked, and for each of them.
 START, START_EACH = 30.0, 3.0
+#: Seconds after which a daemon that was linked is at rest: its first round of synchronisation is over.
+REST = 3.0
 
 
 @frozen
@@ -66,6 +69,8 @@ class Clumpt(Contestant):
             wait_until(
                 lambda p=peer, d=daemon: self._is_linked(p, d), self._patience, f"links of peer {peer}"
             )
+        # The submitter registers what it is about to tell: nobody is to find that in the directory before.
+        time.sleep(REST)
         self._submitter = self._prepare_submitter()
 
     @property

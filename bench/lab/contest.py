@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -13,11 +14,6 @@ from attrs import define, frozen
 from bench.lab.hosts import Lab
 from bench.lab.processes import Processes
 from bench.lab.setting import Setting
-
-#: Seconds between looks at who has the file.
-LOOK = 0.002
-#: Seconds between measurements of memory and CPU meanwhile.
-MEASURE = 0.25
 
 
 @frozen
@@ -38,6 +34,18 @@ class File:
                 hashed.update(chunk)
                 file.write(chunk)
         return cls(path, size, hashed.hexdigest())
+
+    def warm(self, copies: int) -> None:
+        """
+        Have the machine provide the memory for so many copies.
+
+        Where it is virtual, memory that was not used for a while is fetched from its host page by page,
+        which takes longer than anything that a contestant does with it.
+        """
+        chunk = bytes(1 << 20)
+        with tempfile.TemporaryFile(dir=self.path.parent) as file:
+            for _ in range(copies * self.size // len(chunk) + 1):
+                file.write(chunk)
 
 
 @frozen

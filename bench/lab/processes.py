@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import time
@@ -29,6 +30,7 @@ class Process:
     One process.
 
     @ivar peer: the number of the host that it serves as a peer, None for what is not a peer's.
+    @ivar descriptor: can be read as soon as it has ended (pidfd_open(2)); closed when that is noticed.
     @ivar peak: the most bytes that were seen resident.
     """
 
@@ -36,6 +38,7 @@ class Process:
     role: str
     peer: int | None
     log: Path
+    descriptor: int
     cpu: float = 0.0
     peak: int = 0
     ended: float | None = None
@@ -56,8 +59,13 @@ class Process:
             self.ended = time.time()
             # Until it is waited for, the kernel remembers what it used.
             self.cpu = _cpu(self.popen.pid)
-            self.popen.wait()
+            self.wait()
         return not self.running
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Return when it has ended; raises C{subprocess.TimeoutExpired} after so many seconds."""
+        self.popen.wait(seconds)
+        os.close(self.descriptor)
 
     def look(self) -> None:
         """Measure, and note whether it has ended."""
@@ -149,7 +157,7 @@ class Processes:
                 env=environment,
                 start_new_session=True,
             )
-        process = Process(popen, role, peer, log)
+        process = Process(popen, role, peer, log, os.pidfd_open(popen.pid))
         self._all.append(process)
         return process
 
@@ -168,6 +176,15 @@ class Processes:
             if process.peer == peer and not process.poll():
                 process.popen.kill()
 
+    def rest(self, seconds: float) -> None:
+        """Wait so long, or until one of them ends."""
+        running = {process.descriptor: process for process in self._all if process.running}
+        ends = select.poll()
+        for descriptor in running:
+            ends.register(descriptor, select.POLLIN)
+        for descriptor, _ in ends.poll(max(0.0, seconds) * 1000):
+            running[descriptor].poll()
+
     def look(self) -> None:
         """Measure all."""
         for process in self._all:
@@ -175,16 +192,16 @@ class Processes:
 
     def close(self) -> None:
         """End all; those that do not within L{GRACE} seconds are killed."""
-        for process in self._all:
-            if not process.poll():
-                process.popen.send_signal(signal.SIGTERM)
+        left = [process for process in self._all if not process.poll()]
+        for process in left:
+            process.popen.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + GRACE
-        for process in self._all:
+        for process in left:
             try:
-                process.popen.wait(max(0.0, deadline - time.monotonic()))
+                process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.popen.kill()
-                process.popen.wait()
+                process.wait()
 
 
 def wait_until(done: Any, seconds: float, what: str, pause: float = 0.05) -> None:

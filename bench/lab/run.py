@@ -14,8 +14,9 @@ from bench.lab.contest import Contestant, Course
 from bench.lab.hosts import Traffic
 from bench.lab.processes import TICKS, Process, memory
 
-#: Seconds between looks at who has the file, and between measurements of memory and CPU.
-LOOK, MEASURE = 0.002, 0.25
+#: Seconds between looks at who has the file, if nothing ends, and between measurements of memory and CPU:
+#: looking is work, too, and on the same processors.
+LOOK, MEASURE = 0.05, 0.25
 
 
 @define(eq=False)
@@ -121,6 +122,7 @@ def _measured(contestant: Contestant, course: Course, run: Run, seconds: float) 
     before, cpu, machine = course.lab.traffic(), _cpu(processes), _machine()
     for process in peers:
         process.forget_peak()
+    course.file.warm(course.setting.peers + 1)
     if course.urgent:
         processes.hurry()
     run.began = contestant.go()
@@ -160,7 +162,7 @@ def _watch(contestant: Contestant, course: Course, run: Run, seconds: float) -> 
         if now > measure:
             course.processes.look()
             measure = now + MEASURE
-        time.sleep(LOOK)
+        course.processes.rest(LOOK if kill is None else min(LOOK, kill - now))
 
 
 def _cpu(processes: Any) -> dict[Process, float]:
