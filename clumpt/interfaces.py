@@ -246,6 +246,8 @@ class IPieces(Interface):
 class IRepository(IPieces):
     """The packages held here (R22, R30), by digest."""
 
+    damaged = Attribute("Called with the digest of a whole package that was set aside, as it is damaged.")
+
     def holds(digest: Digest) -> bool:
         """Is the whole, verified package here?"""
 

@@ -102,13 +102,11 @@ class CareTests(SynchronousTestCase):
     def care(self, quota: int, *names: str) -> Care:
         self.clock = Clock()
         self.repository = Repository(*names)
-        self.damaged: list[Digest] = []
         return Care(
             self.clock,
             self.repository,
             quota,
             lambda used: [package(name) for name in names],
-            self.damaged.append,
         )
 
     def test_quota(self) -> None:
@@ -126,13 +124,14 @@ class CareTests(SynchronousTestCase):
         self.assertEqual(self.repository.usage(), 20)
 
     def test_scrub(self) -> None:
-        """Every package is looked at in its turn, and what is damaged is told of."""
+        """Every package is looked at in its turn, and what is damaged is told of in the log."""
         care = self.care(0, "a", "bad", "c")
         care.start()
-        for _ in range(4):
-            self.clock.advance(SCRUB)
+        with capturedLogs() as logged:
+            for _ in range(4):
+                self.clock.advance(SCRUB)
+        self.assertEqual([event["digest"] for event in logged], [digest_of(b"bad")])
         self.assertEqual(set(self.repository.looked), {digest_of(name) for name in (b"a", b"bad", b"c")})
-        self.assertEqual(self.damaged, [digest_of(b"bad")])
         care.stop()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 

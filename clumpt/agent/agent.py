@@ -175,7 +175,9 @@ class Agent:
         feeder.push.comes = self.fetcher.feeds.pushes
         Planter(reactor, self._network, feeder.push, self.roster.find, self.spread.announce)
         inventory = Inventory(self.name, self.repository, self.agenda, self.server, self.spread)
-        self.care = Care(reactor, self.repository, manners.quota, inventory.held, self.spread.restore)
+        self.care = Care(reactor, self.repository, manners.quota, inventory.held)
+        # Whoever finds it, before it is run, given away, or in its turn: it is fetched again (H11).
+        self.repository.damaged = self.spread.restore
 
     # Starting and stopping.
 

@@ -86,14 +86,12 @@ class Care:
 
     @ivar quota: bytes, 0 for no limit of our own.
     @ivar held: what is here now; is given when it was of use.
-    @ivar damaged: called with the digest of a package that was found damaged and set aside.
     """
 
     _reactor: IReactorTime
     _repository: IRepository
     _quota: int
     _held: Callable[[Mapping[Digest, float]], Collection[Held]]
-    _damaged: Callable[[Digest], None]
     used: dict[Digest, float] = field(factory=dict, init=False)
     _hindrances: dict[Digest, str] = field(factory=dict, init=False)
     _timer: IDelayedCall | None = field(default=None, init=False)
@@ -145,11 +143,10 @@ class Care:
 
     @deferred
     async def scrub(self) -> None:
-        """Hash the next package again; what is damaged is set aside, and fetched again."""
+        """Hash the next package again; what is damaged is set aside by the repository."""
         digests = sorted(self._repository.digests())
         if not digests:
             return
         self._last = next((digest for digest in digests if digest > self._last), digests[0])
         if not await self._repository.check(self._last):
             self._log.error("the package {digest} was damaged on this disk", digest=self._last)
-            self._damaged(self._last)

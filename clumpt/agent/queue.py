@@ -42,7 +42,6 @@ class Queue:
 
     @ivar wall: seconds since the epoch.
     @ivar changed: called after each change of a state.
-    @ivar damaged: called with a package that the repository does not hold after all.
     """
 
     _reactor: IReactorTime
@@ -141,7 +140,7 @@ class Queue:
         return self._judge(entry, attempt, outcome)
 
     async def _damaged(self, entry: Entry, outcome: Outcome) -> bool:
-        """A package on this disk is not the signed one: throw it away, fetch it again."""
+        """A package on this disk is not the signed one: it is set aside, and fetched again."""
         self._settle(entry, outcome)
         whole = True
         for package in entry.update.packages:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ class FileRepository:
 
     Long work on the disk is done in threads: packages that have arrived are finished a few at a time;
     what reads whole packages once more is done one at a time, to be gentle to the node.
+
+    @ivar damaged: called with the digest of a whole package that was set aside, as it is damaged.
     """
 
     _storage: IStorage
@@ -46,6 +49,7 @@ class FileRepository:
     _quota: int
     _spare: int
     _found: Found
+    damaged: Callable[[Digest], object] = field(default=lambda digest: None, init=False)
     _assemblies: dict[Digest, Assembly] = field(factory=dict, init=False)
     _lists: dict[Digest, tuple[Pieces, HashList]] = field(factory=dict, init=False)
     _turn: DeferredLock = Factory(DeferredLock)
@@ -246,11 +250,10 @@ class FileRepository:
             digest=digest,
             path=self._storage.location(aside),
         )
-        try:
+        with suppress(NotHere):
             self._storage.rename(layout.whole(digest), aside)
-        except NotHere:
-            return
-        self._found.damaged[digest] = size
+            self._found.damaged[digest] = size
+        self.damaged(digest)
 
     def _arriving(self, package: Package) -> Assembly | None:
         digest = package.sha256
@@ -261,7 +264,7 @@ class FileRepository:
                 del self._found.arrivals[digest]
                 assembly = Assembly(package, self._storage, self._finish, begun.held, begun.hashes)
                 self._assemblies[digest] = assembly
-        if assembly is None or assembly.package.pieces != package.pieces:
+        if assembly is None or assembly.package is not package and assembly.package.pieces != package.pieces:
             return None
         return assembly
 

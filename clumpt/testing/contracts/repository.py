@@ -269,9 +269,12 @@ class RepositoryContract(Base):
     def test_damaged_whole(self) -> None:
         """A damaged package is neither passed on nor installed, and can be fetched again."""
         self.store(self.data, self.package, self.raw)
+        told: list[Digest] = []
+        self.repository.damaged = told.append
         self.assertTrue(self.successResultOf(self.repository.check(self.package.sha256)))
         self.damage(self.package.sha256)
         self.assertFalse(self.successResultOf(self.repository.check(self.package.sha256)))
+        self.assertEqual(told, [self.package.sha256])
         self.assert_nothing(self.package)
         self.store(self.data, self.package, self.raw)
         self.assert_whole(self.data, self.package, self.raw)
@@ -279,9 +282,12 @@ class RepositoryContract(Base):
 
     def test_damaged_when_read(self) -> None:
         """Damage that is found while a piece is read counts as well."""
+        told: list[Digest] = []
+        self.repository.damaged = told.append
         self.store(self.data, self.package, self.raw)
         self.damage(self.package.sha256)
         self.assertIsNone(self.repository.read(self.package, 0))
+        self.assertEqual(told, [self.package.sha256])
         self.assert_nothing(self.package)
 
     def test_drop(self) -> None:
