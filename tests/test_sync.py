@@ -92,3 +92,51 @@ class DirectoryTroubleTests(SynchronousTestCase):
         """A peer that stops closes the directory itself, which is no trouble."""
         self.sync.stop()
         self.assertEqual(self.refresh(), [])
+
+
+class FirstRoundTests(SynchronousTestCase):
+    """A peer that starts has read the directory a moment before the first round of synchronisation."""
+
+    def setUp(self) -> None:
+        self.read = 0
+
+        def refresh() -> Deferred[Any]:
+            self.read += 1
+            return succeed(None)
+
+        roster = SimpleNamespace(
+            refresh=refresh,
+            dismissed=lambda names: succeed([]),
+            read_members=lambda: succeed(None),
+            neighbours=dict,
+            members=dict,
+            interval=10.0,
+        )
+        self.clock = Clock()
+        self.sync = Sync(
+            self.clock,
+            Random(1),
+            cast(IDirectory, SimpleNamespace(head=lambda: succeed(0))),
+            cast(INetwork, SimpleNamespace(links=dict)),
+            cast(Roster, roster),
+            cast(Chain, SimpleNamespace(head=0)),
+            0.0,
+            1,
+            lambda *words: None,
+            lambda: None,
+        )
+
+    def test_known(self) -> None:
+        """It is not read again in that one, but in each that follows."""
+        self.sync.start()
+        self.clock.advance(2)
+        self.assertEqual(self.read, 0)
+        self.clock.pump([10, 10])
+        self.assertEqual(self.read, 2)
+
+    def test_unknown(self) -> None:
+        """If it was away, it is."""
+        self.sync.directory_trouble = "away"
+        self.sync.start()
+        self.clock.advance(2)
+        self.assertEqual(self.read, 1)

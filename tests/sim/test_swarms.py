@@ -49,10 +49,11 @@ class SwarmTests(ClusterTestCase):
     def test_slow(self) -> None:
         """
         One slow card does not keep the others waiting: after a moment it goes round without it, and one of
-        them has time for it (measured: 1.20 to 1.23; 1.44 with this seed, if nobody looks for a way round).
+        them has time for it (measured: 1.13 to 1.24 with ten seeds; 1.44 with this one, if nobody looks for a
+        way round).
         """
         slow: list[str] = []
-        swarm = Swarm(20, 20_000_000, 20.0, seed=4)
+        swarm = Swarm(20, 20_000_000, 20.0, seed=6)
         swarm.run(before=lambda swarm: slow.append(swarm.slow(0.1)))
         others = [at for name, at in swarm.finished.items() if name not in slow]
         self.assertLess(max(others), 1.25 * swarm.fluid)
