@@ -137,7 +137,8 @@ class HashList:
 class Bits:
     """Which pieces of a package are held; a non-negative int used as a bit field."""
 
-    value: int = field(default=0, validator=ge(0))
+    # Made for each piece that comes, and only of what is known to be good: so it is not looked at again.
+    value: int = 0
 
     @classmethod
     def full(cls, count: int) -> Bits:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
-from attrs import evolve, field, frozen
-from attrs.validators import deep_iterable, ge, matches_re, max_len
+from attrs import evolve, frozen
 
 from clumpt.pieces import Digest
 
@@ -16,6 +16,7 @@ MOST_TOLD = 8
 MOST_SPOILERS = 8
 #: What stands for nobody.
 _NOBODY = "-"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class Origin(StrEnum):
@@ -37,19 +38,14 @@ class Provenance:
     @ivar spoilers: peers that sent those, by name, at most L{MOST_SPOILERS}.
     """
 
-    submitter: int = field(default=0, validator=ge(0))
-    rack: int = field(default=0, validator=ge(0))
-    group: int = field(default=0, validator=ge(0))
-    others: int = field(default=0, validator=ge(0))
-    duplicates: int = field(default=0, validator=ge(0))
-    wrong: int = field(default=0, validator=ge(0))
-    spoilers: tuple[str, ...] = field(
-        default=(),
-        validator=[
-            max_len(MOST_SPOILERS),
-            deep_iterable(matches_re(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")),
-        ],
-    )
+    # Made for each piece that comes: so what others say is looked at where it is read.
+    submitter: int = 0
+    rack: int = 0
+    group: int = 0
+    others: int = 0
+    duplicates: int = 0
+    wrong: int = 0
+    spoilers: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -99,6 +95,8 @@ class Provenance:
             raise ValueError(f"no numbers of bytes: {text!r}")
         submitter, rack, group, others, duplicates, wrong = map(int, words)
         spoilers = () if names == _NOBODY else tuple(names.split(","))
+        if len(spoilers) > MOST_SPOILERS or not all(map(_NAME.fullmatch, spoilers)):
+            raise ValueError(f"no names of peers: {text!r}")
         return cls(submitter, rack, group, others, duplicates, wrong, spoilers)
 
     def __str__(self) -> str:

@@ -44,9 +44,10 @@ class FrameBufferTests(SynchronousTestCase):
         self.assertEqual(fed(stream, cuts), sent)
 
     def test_large_body_is_not_copied(self) -> None:
-        """The body of a large frame is written as the object that it is."""
-        body = bytes(10_000)
+        """The body of a large frame is written as the object that it is; a smaller one is joined."""
+        body = bytes(200_000)
         self.assertIs(Frame(3, bytes(36), body).encode()[1], body)
+        self.assertEqual(len(Frame(3, bytes(36), bytes(128 * 1024)).encode()), 1)
 
     @given(st.binary(max_size=400), st.lists(st.integers(1, 50), min_size=1, max_size=5))
     def test_any_garbage(self, garbage: bytes, cuts: list[int]) -> None:

@@ -75,9 +75,11 @@ class Hearer(Protocol):
     """Keeps what it hears."""
 
     heard = b""
+    times = 0
 
     def dataReceived(self, data: bytes) -> None:
         self.heard += data
+        self.times += 1
 
 
 class RecordsTests(SynchronousTestCase):
@@ -125,6 +127,32 @@ class RecordsTests(SynchronousTestCase):
             self.carry(size)
             self.assertEqual(self.heard(1), before[1] + said)
             self.assertEqual(self.heard(0), before[0] + said[:5])
+
+    def test_heard_at_once(self) -> None:
+        """The records that came together are heard together, and the next ones after them."""
+        self.tls[0].write(b"x" * (3 * MOST))
+        self.carry()
+        self.tls[0].write(b"y")
+        self.carry()
+        self.assertEqual(self.tls[1].wrappedProtocol.times, 2)
+        self.assertEqual(self.heard(1), b"x" * (3 * MOST) + b"y")
+
+    def test_good_bye(self) -> None:
+        """What was said before the end of the connection, in the same segment, is heard before it."""
+        self.tls[0].write(b"last words")
+        self.tls[0].loseConnection()
+        self.clock.advance(0)
+        self.tls[1].dataReceived(self.wires[0].take())
+        self.assertEqual(self.heard(1), b"last words")
+        self.assertFalse(self.wires[1].connected)
+
+    def test_aborted(self) -> None:
+        """Who has given up the connection hears nothing more."""
+        self.tls[0].write(b"too late")
+        self.clock.advance(0)
+        self.tls[1].abortConnection()
+        self.tls[1].dataReceived(self.wires[0].take())
+        self.assertEqual(self.heard(1), b"")
 
     def test_handed_over_at_once(self) -> None:
         """What is said is given to the kernel in one piece, without a wait for it to be ready."""

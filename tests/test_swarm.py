@@ -370,6 +370,14 @@ class ProvenanceTests(SynchronousTestCase):
         provenance = Provenance(*numbers, tuple(sorted(spoilers)))  # type: ignore[arg-type] # six numbers
         self.assertEqual(Provenance.parse(provenance.encode()), provenance)
 
+    def test_bad_text(self) -> None:
+        """What nobody would tell is not read: other numbers or names, or more of them."""
+        many = ",".join(f"n{number}" for number in range(MOST_SPOILERS + 1))
+        for text in ("", "1 2 3 4 5 6", "1 2 3 4 5 -6 -", "1 2 3 4 5 6 7 -", f"1 2 3 4 5 6 {many}"):
+            self.assertRaises(ValueError, Provenance.parse, text)
+        for name in ("", ".n1", "n 1", "n1,", "x" * 64, "n1\n"):
+            self.assertRaises(ValueError, Provenance.parse, f"1 2 3 4 5 6 {name}")
+
 
 class GossipTests(SynchronousTestCase):
     """Who is told of what."""

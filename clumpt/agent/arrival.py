@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from attrs import define, field
@@ -12,6 +12,7 @@ from clumpt.agent.swarm import Ask, Swarm
 from clumpt.errors import BadDocument
 from clumpt.interfaces import IAssembly, ILink
 from clumpt.model import Package, PeerName
+from clumpt.provenance import Origin
 
 #: Packages that may arrive at the same time, the others wait in the order of their updates: a few, and more
 #: while they are small, together.
@@ -40,11 +41,18 @@ class Arrival:
     barren: set[PeerName] = field(factory=set)
     finishing: bool = False
     teller: PeerName | None = None
+    _origins: dict[PeerName, Origin] = field(factory=dict)
 
     def cancel(self) -> None:
         """Nothing that was asked for is waited for any more."""
         for answer in list(self.open.values()):
             answer.cancel()
+
+    def origin(self, peer: PeerName, find: Callable[[PeerName], Origin]) -> Origin:
+        """What kind of sender C{peer} is, which is looked up for its first piece."""
+        if peer not in self._origins:
+            self._origins[peer] = find(peer)
+        return self._origins[peer]
 
     def check(self, index: int, done: str) -> None:
         """Raises L{BadDocument} if there is no piece C{index}, of which something is C{done}."""

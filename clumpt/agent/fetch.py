@@ -203,13 +203,14 @@ class Fetcher:
 
     def _reply(self, arrival: Arrival) -> None:
         """Take or decline what is on offer."""
-        if arrival.finishing or self._stopped or arrival.assembly.needs_hashes():
+        swarm = arrival.swarm
+        if not swarm.unanswered or arrival.finishing or self._stopped or arrival.assembly.needs_hashes():
             # Declined, they would not come again soon; the hashes are here in a moment.
             return
         links, awaited = self._links(), False
-        for reply in arrival.swarm.replies(self._reactor.seconds()):
+        for reply in swarm.replies(self._reactor.seconds()):
             if reply.peer not in links:
-                arrival.swarm.lost(reply.peer)
+                swarm.lost(reply.peer)
             elif isinstance(reply, Ask):
                 unattended(self._piece(arrival, reply, links[reply.peer]), self._log, "taking a piece")
                 awaited = True
@@ -339,7 +340,7 @@ class Fetcher:
             self.counts.put(package.sha256, counted.came_twice(len(data)))
         elif arrival.assembly.put(ask.index, data):
             self._fresh.keep(package.sha256, ask.index, data)
-            self.counts.put(package.sha256, counted.came(self._origin(ask.peer), len(data)))
+            self.counts.put(package.sha256, counted.came(arrival.origin(ask.peer, self._origin), len(data)))
             swarm.arrived(ask.peer, ask.index, self._reactor.seconds())
             for other in swarm.others(ask.index):
                 if (late := arrival.open.get(Ask(other, ask.index))) is not None:

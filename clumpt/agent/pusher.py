@@ -128,7 +128,7 @@ class Pusher:
 
     def below(self, peer: PeerName, digest: Digest) -> bool:
         """Is C{peer} pushed what comes of a package?"""
-        return bool(self._children(peer, digest))
+        return digest in self._pushing and bool(self._children(peer, digest))
 
     def _children(self, peer: PeerName, digest: Digest) -> list[_Child]:
         children = self._pushing[digest].children if digest in self._pushing else {}

@@ -142,6 +142,11 @@ class Swarm:
         return any(holder.soon & lacking for holder in self._holders.values())
 
     @property
+    def unanswered(self) -> bool:
+        """Do offers wait here for an answer?"""
+        return bool(self._offers)
+
+    @property
     def givers(self) -> list[PeerName]:
         """The peers whose offers wait here."""
         return list(dict.fromkeys(offer.peer for offer in self._offers))
@@ -183,8 +188,6 @@ class Swarm:
 
         What is asked may be another piece than the one that was offered, if that is on its way already.
         """
-        if not self._offers:
-            return
         for offer in reversed(list(self._offers)):
             if len(self._asked) >= IN_FLIGHT:
                 break

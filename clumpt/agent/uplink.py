@@ -175,7 +175,7 @@ class Uplink:
             self._offers[package.sha256].asked(peer, index)
         answer: Deferred[bytes] = Deferred(lambda _: self._cancelled(request))
         length, now = package.pieces.length(index), self._reactor.seconds()
-        request = Request(peer, package.sha256, index, read, length, now, answer)
+        request = Request(peer, package.sha256, index, read, length, now, answer.callback, answer.errback)
         here = index in self._held(package)
         (self._waiting if here else self._early).append(request)
         self.go_on()
@@ -215,7 +215,7 @@ class Uplink:
         for queue in (self._waiting, self._early):
             if request in queue:
                 queue.remove(request)
-        request.answer.errback(CancelledError())
+        request.fail(CancelledError())
 
     # What comes here, or does not.
 
@@ -240,7 +240,7 @@ class Uplink:
                 self._early.remove(request)
                 if request.digest in self._offers:
                     self._offers[request.digest].missed(request.peer, request.index)
-                request.answer.errback(NotHere(f"piece {request.index} did not come"))
+                request.fail(NotHere(f"piece {request.index} did not come"))
 
     def stop(self) -> None:
         """Send nothing more, though links may be open for a moment yet."""
@@ -251,7 +251,7 @@ class Uplink:
         self._offers.clear()
         for queue in (self._waiting, self._early):
             while queue:
-                queue.pop().answer.errback(Busy(1.0))
+                queue.pop().fail(Busy(1.0))
 
     # Sending and offering.
 
@@ -308,16 +308,16 @@ class Uplink:
         try:
             data = request.read()
         except NotHere as gone:
-            request.answer.errback(gone)
+            request.fail(gone)
         else:
-            request.answer.callback(data)
+            request.give(data)
 
     def _offer(self, now: float) -> None:
         for digest, offers in list(self._offers.items()):
-            if self._ready() >= READY:
-                return
             if self.feeder.passes_on(digest):
                 continue
+            if self._ready() >= READY:
+                return
             package, links = self._packages[digest], self._links()
             here, soon = self._held(package), self._soon(package)
             full = Full(links)
@@ -385,7 +385,7 @@ class Uplink:
             for queue in (self._waiting, self._early):
                 if request in queue:
                     queue.remove(request)
-                    request.answer.errback(Busy(SILENT))
+                    request.fail(Busy(SILENT))
 
     def _owing(self, peer: PeerName, now: float) -> float:
         """Since when C{peer} owes us a word; C{now} if it does not."""

@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, cast
 
 from attrs import define, frozen
-from twisted.internet.defer import Deferred
 
-from clumpt.errors import Busy, NotHere
 from clumpt.interfaces import ILink
 from clumpt.model import Package, PeerName
 from clumpt.pieces import Digest
@@ -24,6 +22,7 @@ class Request:
 
     @ivar read: its bytes; raises L{clumpt.errors.NotHere}.
     @ivar since: when it was asked for, by the clock.
+    @ivar give: called with its bytes, when it is its turn; or C{fail} with why it is not sent.
     @ivar asked: did the peer ask for it?  Or is it fed.
     """
 
@@ -33,7 +32,8 @@ class Request:
     read: Callable[[], bytes]
     length: int
     since: float
-    answer: Deferred[bytes]
+    give: Callable[[bytes], object]
+    fail: Callable[[Exception], object]
     asked: bool = True
 
 
@@ -45,16 +45,15 @@ def unasked(
     links: Callable[[], Mapping[PeerName, ILink]],
     now: float,
 ) -> Request:
-    """A piece for a peer that is fed; it goes over its link when it is its turn."""
-    answer: Deferred[bytes] = Deferred()
-    answer.addCallbacks(
-        lambda data: links()[peer].fed(package.sha256, index, data),
-        # It is gone, or the peer does not answer: nobody waits for it.
-        lambda failure: failure.trap(NotHere, Busy),
-    )
-    length = package.pieces.length(index)
+    """A piece for a peer that is fed; it goes over its link when it is its turn, and nobody waits for it."""
+
+    def give(data: bytes) -> None:
+        if (link := links().get(peer)) is not None:
+            link.fed(package.sha256, index, data)
+
+    length, nothing = package.pieces.length(index), lambda _: None
     return Request(
-        peer, package.sha256, index, lambda: read(peer, package, index), length, now, answer, asked=False
+        peer, package.sha256, index, lambda: read(peer, package, index), length, now, give, nothing, False
     )
 
 

@@ -14,8 +14,8 @@ from attrs import define, field, frozen
 from clumpt.errors import ProtocolError
 
 _PREFIX = Struct("!IB")
-#: Below this a frame is joined into one write: a copy costs less than a second write.
-_SMALL = 4096
+#: Up to this a frame is joined into one write: a copy costs less than a second write.
+_SMALL = 128 * 1024
 
 
 @frozen
@@ -47,7 +47,7 @@ class Frame:
 def encoded(kind: int, head: bytes, body: bytes) -> tuple[bytes, ...]:
     """See L{Frame.encode}."""
     start = _PREFIX.pack(1 + len(head) + len(body), kind) + head
-    return (start + body,) if len(body) < _SMALL else (start, body)
+    return (start + body,) if len(body) <= _SMALL else (start, body)
 
 
 @define

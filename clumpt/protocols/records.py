@@ -73,15 +73,18 @@ class Records(BufferingTLSTransport):
             super().dataReceived(data)
             return
         self._tlsConnection.bio_write(data)
+        parts: list[bytes] = []
         try:
             for _ in range(number):
-                part = self._tlsConnection.recv(MOST)
-                if not self._aborted:
-                    ProtocolWrapper.dataReceived(self, part)
-                if self._lostTLSConnection:
-                    return
+                parts.append(self._tlsConnection.recv(MOST))
+            odd = False
         except SSL.Error:
             # Not an error yet: a record may be for TLS itself.  Twisted knows what to do.
+            odd = True
+        if parts and not self._aborted:
+            # All at once, as much is done for whatever comes.
+            ProtocolWrapper.dataReceived(self, b"".join(parts))
+        if odd:
             self._flushReceiveBIO()
 
     def _write(self, data: bytes) -> None:
