@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from attrs import define, field
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from clumpt.agent.afterwards import Afterwards
 from clumpt.agent.answers import Answers
 from clumpt.agent.care import Care
 from clumpt.agent.chain import Chain
@@ -87,7 +88,7 @@ class Agent:
     _undone: list[Entry] = field(factory=list, init=False)
     #: Updates of which a package came at this moment, and when it is looked at what that means.
     _came: list[Seq] = field(factory=list, init=False)
-    _turn: IDelayedCall | None = field(default=None, init=False)
+    _afterwards: Afterwards = field(init=False)
     #: Nothing is run or reported before it is known what may have been run already.
     _recovering: bool = field(default=False, init=False)
     _stopped: bool = field(default=False, init=False)
@@ -174,6 +175,7 @@ class Agent:
         feeder.detour = Around(reactor, self._network, self.roster, self.ring, self.spread.holdings.show)
         feeder.push.comes = self.fetcher.feeds.pushes
         Planter(reactor, self._network, feeder.push, self.roster.find, self.spread.announce)
+        self._afterwards = Afterwards(reactor, self._pass_on, self._run_on)
         inventory = Inventory(self.name, self.repository, self.agenda, self.server, self.spread)
         self.care = Care(reactor, self.repository, manners.quota, inventory.held)
         # Whoever finds it, before it is run, given away, or in its turn: it is fetched again (H11).
@@ -253,9 +255,7 @@ class Agent:
     async def stop(self) -> None:
         """End cleanly, whatever is under way; fires when all links are closed."""
         self._stopped = True
-        if self._turn is not None:
-            self._turn.cancel()
-            self._turn = None
+        self._afterwards.stop()
         self.sync.stop()
         self.care.stop()
         self.spread.stop()
@@ -358,21 +358,22 @@ class Agent:
         return minute_of_day(self._wall())
 
     def _completed(self, package: Package) -> None:
-        """A package is here; what follows is done once for all that come at this moment."""
+        """A package is here."""
         self.care.useful(package)
         self._came += self.agenda.came(package, lambda other: self.repository.holds(other.sha256))
-        if self._turn is None:
-            self._turn = self._reactor.callLater(0, self._go_on)
+        self._afterwards.came()
 
-    def _go_on(self) -> None:
-        """Packages came: pass them on, fetch and run what is next."""
-        self._turn = None
+    def _pass_on(self) -> None:
+        """Packages came: pass them on, and fetch what is next."""
         seqs, self._came = self._came, []
         self.spread.servable(seqs)
         self.spread.fetch()
+        self.care.tidy()
+
+    def _run_on(self) -> None:
+        """Packages came a moment ago: run what is next."""
         self.queue.wake()
         self.sources.keep(self.fetcher.counts.newest())
-        self.care.tidy()
 
     def _hindered(self, package: Package, reason: str) -> None:
         self.care.hindered(package, reason)
