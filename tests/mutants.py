@@ -191,6 +191,13 @@ MUTANTS = (
         ("tests.sim.test_liars",),
     ),
     Mutant(
+        "a damaged package is not fetched again",
+        "clumpt/agent/agent.py",
+        "        self.repository.damaged = self.spread.restore\n",
+        "",
+        ("tests.sim.test_promises",),
+    ),
+    Mutant(
         "news are not passed on",
         "clumpt/agent/agent.py",
         "            self.spread.joined(joined, sender != DIRECTORY)\n",

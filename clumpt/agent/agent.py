@@ -86,7 +86,7 @@ class Agent:
     _answers: Answers | None = field(default=None, init=False)
     #: Entries of the chain that are not in the journal yet, so nothing is done about them.
     _undone: list[Entry] = field(factory=list, init=False)
-    #: Updates of which a package came at this moment, and when it is looked at what that means.
+    #: Updates of which a package came that was not passed on yet.
     _came: list[Seq] = field(factory=list, init=False)
     _afterwards: Afterwards = field(init=False)
     #: Nothing is run or reported before it is known what may have been run already.

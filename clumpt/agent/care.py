@@ -143,10 +143,9 @@ class Care:
 
     @deferred
     async def scrub(self) -> None:
-        """Hash the next package again; what is damaged is set aside by the repository."""
+        """Hash the next package again; if it is damaged, the repository says so, and sets it aside."""
         digests = sorted(self._repository.digests())
         if not digests:
             return
         self._last = next((digest for digest in digests if digest > self._last), digests[0])
-        if not await self._repository.check(self._last):
-            self._log.error("the package {digest} was damaged on this disk", digest=self._last)
+        await self._repository.check(self._last)

@@ -22,9 +22,9 @@ VICES = (Vice, Poisoner, Mute, Braggart, Flooder, Forger)
 SLOWEST = 1.5
 #: Seconds in which it is noticed that peers are silent, or were started; for each liar; and for all else.
 SILENT, LIES, MORE = 10.0, 40.0, 5.0
-#: The share of what came that may have been here already; and pieces for each slow card: who needs as long
-#: for one as others to notice that somebody is gone may be sent some again.
-TWICE, AGAIN = 0.03, 4
+#: The share of what came that may have been here already; and pieces for each card that needs so many seconds
+#: for one: nearly as long as others take to notice that somebody is gone.
+TWICE, AGAIN, CRAWLS = 0.03, 4, 0.2
 #: Seconds until all is installed and the directory knows.
 REPORT = 90.0
 
@@ -140,8 +140,9 @@ class SwarmStorm:
         for machine in cluster.up:
             if machine.read(digest) != cluster.contents[digest]:
                 raise Broken(f"I3: {machine.name} has other bytes than were submitted")
-        again = AGAIN * len(self.plan.slow) * swarm.entry.update.packages[0].pieces.size
-        if swarm.duplicates > TWICE + again / (self.plan.size * len(cluster.up)):
+        piece = swarm.entry.update.packages[0].pieces.size
+        crawling = sum(piece / (swarm.rate * share) >= CRAWLS for share in self.plan.slow)
+        if swarm.duplicates > TWICE + crawling * AGAIN * piece / (self.plan.size * len(cluster.up)):
             raise Broken(f"L6: {swarm.duplicates:.1%} of what came was here already")
         cluster.world.run_until(cluster.agrees, within=REPORT, every=0.5)
         check_at_rest(cluster)

@@ -103,6 +103,20 @@ class DiskTests(ClusterTestCase):
             cluster.world.run_until(cluster.agrees, within=60.0, every=0.5)
             self.assertEqual(machine.read(second), cluster.contents[second])
 
+    def test_found_when_given(self) -> None:
+        """One that is found to be changed when others ask for it is fetched again, and soon (H11)."""
+        with a_cluster() as cluster:
+            machine = cluster.up[0]
+            cluster.give(cluster.sign(size=200), [machine.name])
+            cluster.world.run_until(cluster.agrees, within=60.0, every=0.5)
+            machine.suspect = True
+            package = cluster.keys.entries[0].update.packages[0]
+            path = machine.agent.repository.path(package.sha256)
+            machine.disk.bit_flip(path.relative_to("/memory").as_posix())
+            self.assertIsNone(machine.agent.repository.read(package, 0))
+            cluster.world.run_for(1.0)
+            self.assertEqual(machine.read(package.sha256), cluster.contents[package.sha256])
+
 
 class QuietTests(ClusterTestCase):
     """When there is nothing to do, nothing is done."""
