@@ -126,17 +126,10 @@ class FirstRoundTests(SynchronousTestCase):
             lambda: None,
         )
 
-    def test_known(self) -> None:
-        """It is not read again in that one, but in each that follows."""
-        self.sync.start()
-        self.clock.advance(2)
-        self.assertEqual(self.read, 0)
-        self.clock.pump([10, 10])
-        self.assertEqual(self.read, 2)
-
-    def test_unknown(self) -> None:
-        """If it was away, it is."""
-        self.sync.directory_trouble = "away"
+    def test_read_again(self) -> None:
+        """It is read again in each: what changed before this peer could be told of it is seen soon (R67)."""
         self.sync.start()
         self.clock.advance(2)
         self.assertEqual(self.read, 1)
+        self.clock.pump([10, 10])
+        self.assertEqual(self.read, 3)

@@ -58,17 +58,14 @@ class Sync:
     _refresh_timer: IDelayedCall | None = field(default=None, init=False)
     _wide_until: float = field(default=0.0, init=False)
     _stopped: bool = field(default=False, init=False)
-    #: Was the directory read just now?
-    _just_read: bool = field(default=False, init=False)
     _log = Logger()
 
     def start(self) -> None:
         """
         Begin with the first round, a moment after the links had time to open.
 
-        It need not read the directory again: if all nodes start at once, that is the most it has to do.
+        It reads the directory once more, as nobody could tell us of what changed there meanwhile.
         """
-        self._just_read = not self.directory_trouble
         self._later(min(2.0, self._roster.interval))
 
     def stop(self) -> None:
@@ -153,9 +150,7 @@ class Sync:
     async def _tick(self) -> None:
         self._disappointing.clear()
         try:
-            if not self._just_read:
-                await self.refresh()
-            self._just_read = False
+            await self.refresh()
             await self._round()
             await self._ask_directory()
         finally:
